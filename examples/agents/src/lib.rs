@@ -1,0 +1,119 @@
+//! Four agents for trying workflows out: research, writer, review and ops. No model stands behind them: the same message
+//! always gets the same answer. They speak the chat completions protocol over real HTTP, as any agent would.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod reply;
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub use reply::MARKER;
+
+/// The same bound that the host puts on an agent's answer.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// One of the agents.
+#[derive(Debug, Clone, Copy)]
+pub struct Agent {
+    /// The id that the example workflows call it by.
+    pub id: &'static str,
+    /// Where it is served: its endpoint is `http://HOST:PORT` and this.
+    pub path: &'static str,
+    /// What it does, for people.
+    pub about: &'static str,
+    answer: fn(&str) -> String,
+}
+
+/// All of them.
+pub const AGENTS: [Agent; 4] = [
+    Agent { id: "research-agent", path: "/research", about: "collects notes on a topic", answer: reply::research },
+    Agent { id: "writer-agent", path: "/writer", about: "writes or revises an article", answer: reply::write },
+    Agent { id: "review-agent", path: "/review", about: "judges an article, in JSON", answer: reply::review },
+    Agent { id: "ops-agent", path: "/ops", about: "publishes an article", answer: reply::publish },
+];
+
+/// Serves the agents until `shutdown` is done, and then finishes what is in flight. Each answer takes `latency`, as work would.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    latency: Duration,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/", get(index))
+        .route("/{agent}/chat/completions", post(complete))
+        .fallback(|| async { failed(StatusCode::NOT_FOUND, "there is nothing here; GET / lists the agents") })
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(latency);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn index() -> Json<Value> {
+    let agents = AGENTS.map(|agent| json!({ "id": agent.id, "path": agent.path, "about": agent.about }));
+    Json(json!({ "agents": agents, "protocol": "openai" }))
+}
+
+async fn complete(State(latency): State<Duration>, Path(name): Path<String>, body: Bytes) -> Response {
+    let Some(agent) = AGENTS.iter().find(|agent| agent.path[1..] == name) else {
+        return failed(StatusCode::NOT_FOUND, "there is no such agent; GET / lists them");
+    };
+    let request: Request = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, &format!("not a chat completion request: {error}")),
+    };
+    if request.stream {
+        return failed(StatusCode::BAD_REQUEST, "these agents do not stream");
+    }
+    let Some(said) = request.messages.iter().rfind(|message| message.role == "user") else {
+        return failed(StatusCode::BAD_REQUEST, "`messages` holds none of the user");
+    };
+
+    tokio::time::sleep(latency).await;
+    let text = (agent.answer)(&said.content);
+    let read: usize = request.messages.iter().map(|message| words(&message.content)).sum();
+    let written = words(&text);
+    Json(json!({
+        "id": format!("chatcmpl-{}", reply::fingerprint(&text)),
+        "object": "chat.completion",
+        "created": 0,
+        "model": format!("example-{name}"),
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
+        // Words, for want of a tokenizer.
+        "usage": { "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written },
+    }))
+    .into_response()
+}
+
+#[derive(Deserialize)]
+struct Request {
+    messages: Vec<Message>,
+    #[serde(default)]
+    stream: bool,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: String,
+}
+
+fn failed(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": { "message": message, "type": "invalid_request_error" } }))).into_response()
+}
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}

@@ -1,0 +1,106 @@
+//! One call, whatever the protocol.
+
+use std::borrow::Cow;
+
+use armilla_domain::agent::{AgentConfig, AgentProtocol, ModelSettings};
+use armilla_domain::call::{CallContext, CallError};
+use armilla_egress::{Egress, HeaderMap, Method, OutboundRequest};
+use serde_json::Value;
+use url::Url;
+
+use crate::{ANSWER_BYTES_MAX, failure, headers, http, openai};
+
+/// Calls agents. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Agents {
+    egress: Egress,
+}
+
+/// What one call says.
+#[derive(Clone, Copy)]
+pub struct AgentCall<'a> {
+    /// The message, as rendered.
+    pub message: &'a str,
+    /// The system prompt, as rendered; none for the agent's own.
+    pub system_prompt: Option<&'a str>,
+    /// What the step wants otherwise than the agent's configuration.
+    pub model: Option<&'a ModelSettings>,
+    /// Whose call this is.
+    pub context: &'a CallContext,
+}
+
+/// What an agent answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentAnswer {
+    /// As text, for people.
+    pub text: String,
+    /// As a value, for the workflow's variables.
+    pub value: Value,
+    /// What it cost, where the agent says so.
+    pub usage: Option<TokenUsage>,
+    /// The model that answered, where the agent says so.
+    pub model: Option<String>,
+}
+
+/// Tokens of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TokenUsage {
+    /// Tokens read.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+}
+
+impl Agents {
+    /// Calls agents through `egress`.
+    pub fn new(egress: Egress) -> Self {
+        Self { egress }
+    }
+
+    /// Calls an agent once, for as long as the context or, if that is less, the agent's own limit says.
+    ///
+    /// # Errors
+    /// Those of the `agent.` family, each with the class that a retry policy judges it by.
+    pub async fn call(&self, agent: &AgentConfig, call: AgentCall<'_>) -> Result<AgentAnswer, CallError> {
+        let model = match call.model {
+            Some(over) => Cow::Owned(agent.model.overridden_by(over)),
+            None => Cow::Borrowed(&agent.model),
+        };
+        let (url, body) = match agent.protocol {
+            AgentProtocol::Openai => (completions_url(agent)?, openai::request(&call, &model)),
+            AgentProtocol::Http => (agent.endpoint.clone(), http::request(&agent.id, &call, &model)),
+        };
+        let request = OutboundRequest {
+            method: Method::POST,
+            url,
+            headers: headers::of(call.context)?,
+            body: body.to_string().into_bytes(),
+            timeout: agent.limits.timeout.map_or(call.context.timeout, |limit| limit.min(call.context.timeout)),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+
+        let answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
+        if !(200..300).contains(&answer.status) {
+            return Err(failure::of_status(&agent.id, &answer));
+        }
+        match agent.protocol {
+            AgentProtocol::Openai => openai::answer(&answer.body),
+            AgentProtocol::Http => http::answer(&answer.body, says_json(&answer.headers)),
+        }
+        .map_err(|reason| failure::of_answer(&agent.id, reason))
+    }
+}
+
+/// The endpoint with the protocol's path; a query of the endpoint stays where it is.
+fn completions_url(agent: &AgentConfig) -> Result<String, CallError> {
+    let bad = || failure::of_endpoint(&agent.id);
+    let mut url = Url::parse(&agent.endpoint).map_err(|_| bad())?;
+    url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(["chat", "completions"]);
+    Ok(url.into())
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
+}

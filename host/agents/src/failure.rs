@@ -1,0 +1,89 @@
+//! What each way to fail means for a run: its code, its class and a sentence for people.
+
+use std::time::Duration;
+
+use armilla_domain::call::{CallError, ErrorClass};
+use armilla_egress::{EgressError, HeaderMap, OutboundAnswer};
+use chrono::DateTime;
+use serde_json::Value;
+
+use crate::{FAILURE_MESSAGE_CHARS_MAX, RETRY_AFTER_SECONDS_MAX};
+
+/// No answer came.
+pub(crate) fn of_egress(agent: &str, error: &EgressError) -> CallError {
+    let (class, code) = match error {
+        EgressError::Timeout { .. } => (ErrorClass::Timeout, "agent.timeout"),
+        EgressError::Connect { .. }
+        | EgressError::Tls { .. }
+        | EgressError::Protocol { .. }
+        | EgressError::Setup { .. } => (ErrorClass::Unavailable, "agent.unavailable"),
+        EgressError::BadUrl { .. } => (ErrorClass::Permanent, "agent.bad_endpoint"),
+        EgressError::AnswerTooLarge { .. } => (ErrorClass::Permanent, "agent.answer_too_large"),
+        EgressError::RefusedAddress { host } => {
+            let message = format!(
+                "agent `{agent}`: `{host}` leads to a private or reserved address; \
+                 the operator lets it through with `--egress-allow` and its network"
+            );
+            return CallError::permanent("agent.address_refused", message);
+        }
+    };
+    CallError::new(class, code, format!("agent `{agent}`: {error}"))
+}
+
+/// An answer came whose status is not a success.
+pub(crate) fn of_status(agent: &str, answer: &OutboundAnswer) -> CallError {
+    let status = answer.status;
+    let (class, code) = match status {
+        408 | 425 => (ErrorClass::Timeout, "agent.timeout"),
+        429 => (ErrorClass::RateLimited, "agent.rate_limited"),
+        500.. => (ErrorClass::Server, "agent.server_error"),
+        _ => (ErrorClass::Permanent, "agent.refused"),
+    };
+    let message = match (status, own_account(&answer.body)) {
+        (300..400, _) => format!("agent `{agent}` answered {status}, a redirect, and redirects are not followed"),
+        (_, Some(account)) => format!("agent `{agent}` answered {status}: {account}"),
+        (_, None) => format!("agent `{agent}` answered {status}"),
+    };
+    let mut error = CallError::new(class, code, message);
+    if matches!(status, 429 | 503) {
+        error.retry_after = retry_after(&answer.headers);
+    }
+    error
+}
+
+/// An answer came that the protocol cannot read.
+pub(crate) fn of_answer(agent: &str, reason: &str) -> CallError {
+    CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{agent}`: {reason}"))
+}
+
+/// The endpoint is not a URL that can be called.
+pub(crate) fn of_endpoint(agent: &str) -> CallError {
+    CallError::permanent("agent.bad_endpoint", format!("agent `{agent}`: its endpoint cannot be called"))
+}
+
+/// What the agent says about its failure, in the places where such servers put it.
+fn own_account(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let account = [&body["error"]["message"], &body["error"], &body["message"], &body["detail"]]
+        .into_iter()
+        .find_map(Value::as_str)?;
+    // One line, since it becomes part of ours.
+    let line = account.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!line.is_empty()).then(|| line.chars().take(FAILURE_MESSAGE_CHARS_MAX).collect())
+}
+
+/// How long the agent asks to wait: seconds, or a date that is read against the answer's own `Date`, so that clocks that
+/// differ do not matter.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let asked = text("retry-after")?.trim();
+    let seconds = match asked.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let until = DateTime::parse_from_rfc2822(asked).ok()?;
+            let now = DateTime::parse_from_rfc2822(text("date")?).ok()?;
+            (until - now).num_seconds().try_into().unwrap_or(0)
+        }
+    };
+    Some(Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX)))
+}

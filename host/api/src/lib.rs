@@ -1,0 +1,31 @@
+//! The REST API: routes, authentication, problem details, and the OpenAPI document that is made from the same code.
+//!
+//! This crate alone knows axum and HTTP statuses. A handler takes, calls, answers; everything that holds for every request
+//! (its id, its log line, its bounds, who is calling) is a layer in front of it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod agents;
+pub mod auth;
+mod health;
+mod openapi;
+mod page;
+pub mod problem;
+mod request;
+mod routes;
+pub mod runs;
+mod serve;
+mod state;
+pub mod tools;
+mod wire;
+pub mod workflows;
+
+pub use self::page::{Page, PageQuery};
+pub use self::request::{
+    BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, PathText, Query, REQUEST_DURATION_MAX, RequestId,
+    TraceParent,
+};
+pub use self::routes::{document, router};
+pub use self::serve::serve;
+pub use self::state::{ApiState, Check, Readiness};
+pub use self::wire::{FaultBody, Text, Timestamp, under};

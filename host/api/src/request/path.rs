@@ -1,0 +1,45 @@
+//! Paths and queries, refused as problems.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Code, Problem};
+
+/// The path's one parameter, as text without U+0000, which no column holds: whether there is such a thing is the handler's
+/// to find out.
+#[derive(Debug, Clone)]
+pub struct PathText(pub String);
+
+impl PathText {
+    /// The id that the path names. A text that cannot be one names nothing, so it is answered with `absent`.
+    pub fn id<T: std::str::FromStr>(&self, absent: Code) -> Result<T, Problem> {
+        self.0.parse().map_err(|_| Problem::not_found(absent))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) if !text.contains('\0') => Ok(Self(text)),
+            Ok(_) => Err(Problem::new(Code::PathInvalid, "The path's parameter has the character U+0000.")),
+            Err(_) => Err(Problem::new(Code::PathInvalid, "The path's parameter is not percent-encoded UTF-8.")),
+        }
+    }
+}
+
+/// The query's parameters; those that an operation does not know are passed over.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map_err(|error| Problem::new(Code::QueryInvalid, format!("{}.", error.body_text())))?;
+        Ok(Self(query.0))
+    }
+}

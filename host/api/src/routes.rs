@@ -1,0 +1,74 @@
+//! The one list of routes. Each is registered with its documentation in one breath, so that neither is there without the other.
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::authenticate;
+use crate::openapi::{self, Access, ApiDoc, Document};
+use crate::problem::{self, Code, Problem};
+use crate::request::{bound_duration, identify, panicked};
+use crate::state::ApiState;
+use crate::{agents, health, runs, tools, workflows};
+
+/// Everybody may ask these.
+fn public() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::openapi_json))
+        .routes(routes!(problem::kind::get_problem_kind))
+}
+
+/// These need a token.
+fn protected() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(workflows::list_workflows, workflows::create_workflow))
+        .routes(routes!(workflows::get_workflow, workflows::delete_workflow))
+        .routes(routes!(runs::start_run))
+        .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::get_run))
+        .routes(routes!(runs::list_steps))
+        .routes(routes!(agents::list_agents, agents::create_agent))
+        .routes(routes!(agents::get_agent, agents::replace_agent, agents::delete_agent))
+        .routes(routes!(tools::list_tools))
+        .routes(routes!(tools::get_tool))
+}
+
+/// The OpenAPI document of every route.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = ApiDoc::openapi();
+    for (routes, access) in [(public(), Access::Public), (protected(), Access::Bearer)] {
+        let mut part = routes.into_openapi();
+        openapi::complete(&mut part, access);
+        document.merge(part);
+    }
+    document
+}
+
+/// The whole API as a service.
+pub fn router(state: ApiState) -> Router {
+    serve(public().into(), protected().into(), state)
+}
+
+/// What holds for every route, and for what is no route. The last layer is the first to see a request.
+fn serve(public: Router<ApiState>, protected: Router<ApiState>, state: ApiState) -> Router {
+    public
+        // Around the routes and nothing else: what is no route is not there for anybody, token or not.
+        .merge(protected.route_layer(from_fn_with_state(state.clone(), authenticate)))
+        .fallback(async || Problem::not_found(Code::RouteNotFound))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Code::MethodNotAllowed, "The header `Allow` lists those it knows.")
+        })
+        .layer(Extension(Document::new(&document())))
+        .layer(from_fn(bound_duration))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), identify))
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Runs: what is sent and answered. How long a caller waits for an end, and the handlers, are in files of their own.
+
+mod handlers;
+mod wait;
+
+use std::sync::Arc;
+
+use armilla_domain::call::Answerer;
+use armilla_domain::id::{RunId, WorkflowId};
+use armilla_domain::journal::{Failure, Usage};
+use armilla_domain::run::{AttemptRecord, AttemptStatus, RunStatus};
+use armilla_engine::RunView;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+pub(crate) use self::handlers::*;
+pub use self::wait::{RUN_WAIT_DEFAULT, RUN_WAIT_MAX};
+use crate::wire::Timestamp;
+
+/// The most that a list of runs gives at once: the API's documented limit.
+pub const RUNS_PAGE_MAX: u32 = 50;
+
+/// A run to be started.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartRun {
+    /// What the run works on: it must fit the workflow's `inputSchema`. An empty object where absent.
+    #[serde(default)]
+    pub input: Map<String, Value>,
+}
+
+/// A run without what it works on and what it gave.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RunSummary)]
+pub struct RunSummaryBody {
+    /// Its id.
+    #[schema(value_type = String, example = "run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    pub id: RunId,
+    /// The workflow it is a run of.
+    #[schema(value_type = String, example = "wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    pub workflow_id: WorkflowId,
+    /// The version of the definition it stays on to its end.
+    #[schema(minimum = 1)]
+    pub workflow_version: i32,
+    /// What it is doing, or how it ended.
+    #[schema(value_type = RunStatusSchema)]
+    pub status: RunStatus,
+    /// Why it failed; null unless it did.
+    #[schema(required = true, value_type = Option<FailureSchema>)]
+    pub error: Option<Failure>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its first step began; null before.
+    #[schema(required = true)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended; null before.
+    #[schema(required = true)]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Run)]
+pub struct RunBody {
+    /// What a list says of it too.
+    #[serde(flatten)]
+    pub summary: RunSummaryBody,
+    /// What it works on.
+    #[schema(value_type = Object)]
+    pub input: Arc<Value>,
+    /// Every variable that a step has set so far.
+    #[schema(value_type = Object)]
+    pub vars: Value,
+    /// What the definition's `output` picks, once it has ended well; else null.
+    pub output: Value,
+}
+
+impl From<&RunView> for RunSummaryBody {
+    fn from(view: &RunView) -> Self {
+        Self {
+            id: view.id,
+            workflow_id: view.workflow,
+            workflow_version: view.version,
+            status: view.status,
+            error: view.error.clone(),
+            created_at: view.created_at.into(),
+            started_at: view.started_at.map(Timestamp),
+            finished_at: view.finished_at.map(Timestamp),
+        }
+    }
+}
+
+impl From<RunView> for RunBody {
+    fn from(view: RunView) -> Self {
+        Self { summary: (&view).into(), input: view.input, vars: view.vars, output: view.output }
+    }
+}
+
+/// One run.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunResponse {
+    /// The run.
+    pub run: RunBody,
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunsResponse {
+    /// The runs, without `input`, `vars` and `output`.
+    pub runs: Vec<RunSummaryBody>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
+/// One attempt of one visit of a step.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Step)]
+pub struct StepBody {
+    /// The step's id in the definition.
+    pub step_id: String,
+    /// The step's type: `agent`, `tool`, `condition`, `parallel`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The list it ran in: empty for the main line, else one `step:visit:slot` for each level, joined by `/`. The slot is
+    /// a branch's place in its parallel step, or `then` or `else` of a condition.
+    #[schema(example = "gather:1:0")]
+    pub scope: String,
+    /// Which execution of the step this is, from 1.
+    #[schema(minimum = 1)]
+    pub visit: u32,
+    /// Which try of the visit this is, from 1; 0 where nothing is called.
+    pub attempt: u32,
+    /// What it is doing, or how it ended.
+    #[schema(value_type = StepStatusSchema)]
+    pub status: AttemptStatus,
+    /// What the call was given: an agent's message, a tool's parameters. Null where nothing is called.
+    #[schema(value_type = Value)]
+    pub input: Arc<Value>,
+    /// What it gave; null unless it ended well.
+    #[schema(value_type = Value)]
+    pub output: Arc<Value>,
+    /// Why it failed; null unless it did.
+    #[schema(required = true, value_type = Option<FailureSchema>)]
+    pub error: Option<Failure>,
+    /// When it began, or, where an attempt is repeated, will begin at the earliest.
+    pub started_at: Timestamp,
+    /// When it ended; null before.
+    #[schema(required = true)]
+    pub finished_at: Option<Timestamp>,
+    /// How long the call took, in milliseconds; null before its end and where nothing is called.
+    #[schema(required = true)]
+    pub duration_ms: Option<u64>,
+    /// Who answered, exactly; null where nobody did.
+    #[schema(required = true, value_type = Option<AnswererSchema>)]
+    pub answerer: Option<Answerer>,
+    /// Tokens, where an agent said.
+    #[schema(required = true, value_type = Option<UsageSchema>)]
+    pub usage: Option<Usage>,
+}
+
+impl From<(AttemptRecord, &'static str)> for StepBody {
+    fn from((record, kind): (AttemptRecord, &'static str)) -> Self {
+        let (answerer, usage) = record.measured.map_or((None, None), |measured| (measured.answerer, measured.usage));
+        Self {
+            scope: record.visit.scope.to_string(),
+            step_id: record.visit.step,
+            kind,
+            visit: record.visit.number,
+            attempt: record.attempt,
+            status: record.status,
+            input: record.input,
+            output: record.output,
+            error: record.error,
+            started_at: record.started_at.into(),
+            finished_at: record.finished_at.map(Timestamp),
+            duration_ms: record.duration_ms,
+            answerer,
+            usage,
+        }
+    }
+}
+
+/// The steps of a run, in the order in which they began.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepsResponse {
+    /// Every attempt of every visit.
+    pub steps: Vec<StepBody>,
+}
+
+// The domain knows nothing of OpenAPI, so its types that are sent as they are have their schemas here. A test compares.
+
+/// What a run is doing, or how it ended.
+#[derive(ToSchema)]
+#[schema(as = RunStatus, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+enum RunStatusSchema {
+    Queued,
+    Running,
+    Success,
+    Failed,
+    TimedOut,
+}
+
+/// What an attempt is doing, or how it ended: `skipped` where its `when` was false, `cancelled` where its group or its run
+/// ended first. Where another attempt follows a failed one, it is an entry of its own.
+#[derive(ToSchema)]
+#[schema(as = StepStatus, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+enum StepStatusSchema {
+    Running,
+    Success,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+/// What stopped a run or a step.
+#[derive(ToSchema)]
+#[schema(as = Failure, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct FailureSchema {
+    /// The step where it arose; absent where the run itself failed.
+    #[schema(nullable = false)]
+    step_id: Option<String>,
+    /// Stable and dotted, for programs.
+    #[schema(example = "agent.unavailable")]
+    code: String,
+    /// For people.
+    message: String,
+    /// How many attempts were made.
+    attempts: u32,
+}
+
+/// Who answered a call, exactly.
+#[derive(ToSchema)]
+#[schema(as = Answerer, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct AnswererSchema {
+    /// `agent` or `plugin`.
+    kind: String,
+    /// The agent's id or the plugin's name.
+    name: String,
+    /// The version of the agent's configuration, or the one the plugin states of itself.
+    version: String,
+    /// SHA-256, in hexadecimal, of the agent's configuration or of the component.
+    digest: String,
+}
+
+/// Tokens of one agent call, as the agent counts them.
+#[derive(ToSchema)]
+#[schema(as = Usage, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct UsageSchema {
+    /// Read by the model.
+    input_tokens: u64,
+    /// Written by the model.
+    output_tokens: u64,
+}
+
+#[cfg(test)]
+mod tests;

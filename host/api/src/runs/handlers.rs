@@ -1,0 +1,112 @@
+//! Starting runs, and reading them.
+
+use armilla_domain::id::{RunId, WorkflowId};
+use armilla_engine::{RunView, StartRun as StartRunCommand};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::Value;
+
+use super::wait::{Wait, WaitQuery};
+use super::{RUNS_PAGE_MAX, RunBody, RunResponse, RunSummaryBody, RunsResponse, StartRun, StepBody, StepsResponse};
+use crate::auth::{Caller, Member};
+use crate::page::PageQuery;
+use crate::problem::{Code, Problem};
+use crate::request::{OptionalJsonBody, PathText, Query, TraceParent};
+use crate::state::ApiState;
+
+/// Run a workflow
+///
+/// The run depends on no connection: where it does not end within the wait, the answer is 202, and `Location` says where to
+/// ask for it. Input that does not fit the workflow's `inputSchema` is refused, and nothing runs.
+#[utoipa::path(post, path = "/workflows/{id}/run", operation_id = "startRun", tag = "workflows",
+    params(
+        ("id" = String, Path, description = "The workflow's id.", example = "wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70"),
+        WaitQuery,
+        ("Prefer" = Option<String>, Header, description = "`respond-async` does not wait (RFC 7240)."),
+    ),
+    request_body(content = Option<StartRun>, example = json!({ "input": { "topic": "Tides" } })),
+    responses(
+        (status = 200, description = "The run has ended: `status` tells how.", body = RunResponse),
+        (status = 202, description = "The run goes on.", body = RunResponse,
+            headers(("Location" = String, description = "The run: `/runs/{id}`."))),
+    ))]
+pub(crate) async fn start_run(
+    State(state): State<ApiState>,
+    Member(caller): Member,
+    path: PathText,
+    Wait(bound): Wait,
+    traceparent: Option<Extension<TraceParent>>,
+    OptionalJsonBody(body): OptionalJsonBody<StartRun>,
+) -> Result<Response, Problem> {
+    let command = StartRunCommand {
+        workflow: path.id(Code::WorkflowNotFound)?,
+        input: Value::Object(body.unwrap_or_default().input),
+        traceparent: traceparent.map(|traceparent| traceparent.as_str().to_owned()),
+    };
+    let run = state.engine.start_run(caller.workspace, command, bound).await;
+    run.map(started).map_err(|error| Problem::in_document(error, Code::RunInvalidInput, "/input"))
+}
+
+fn started(run: RunView) -> Response {
+    let (id, ended) = (run.id, run.status.is_final());
+    let answer = Json(RunResponse { run: run.into() });
+    if ended {
+        return answer.into_response();
+    }
+    (StatusCode::ACCEPTED, [(LOCATION, format!("/runs/{id}"))], answer).into_response()
+}
+
+/// List the runs of a workflow
+///
+/// Newest first, at most 50, without `input`, `vars` and `output`. Those of a deleted workflow stay.
+#[utoipa::path(get, path = "/workflows/{id}/runs", operation_id = "listRuns", tag = "workflows",
+    params(
+        ("id" = String, Path, description = "The workflow's id.", example = "wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70"),
+        PageQuery,
+    ),
+    responses((status = 200, description = "A page of them.", body = RunsResponse)))]
+pub(crate) async fn list_runs(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: PathText,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<RunsResponse>, Problem> {
+    let workflow: WorkflowId = path.id(Code::WorkflowNotFound)?;
+    let page = query.page::<RunId>(RUNS_PAGE_MAX)?;
+    let runs = state.engine.runs_of_workflow(caller.workspace, workflow, page.after, page.rows()).await?;
+    let (runs, next_cursor) = page.cut(runs, |run| run.id);
+    Ok(Json(RunsResponse { runs: runs.iter().map(RunSummaryBody::from).collect(), next_cursor }))
+}
+
+/// Get a run
+///
+/// As it stands now, with every variable that a step has set so far.
+#[utoipa::path(get, path = "/runs/{id}", operation_id = "getRun", tag = "runs",
+    params(("id" = String, Path, description = "The run's id.", example = "run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
+    responses((status = 200, description = "The run.", body = RunResponse)))]
+pub(crate) async fn get_run(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: PathText,
+) -> Result<Json<RunResponse>, Problem> {
+    let run = state.engine.run(caller.workspace, path.id(Code::RunNotFound)?).await?;
+    Ok(Json(RunResponse { run: RunBody::from(run) }))
+}
+
+/// List the steps of a run
+///
+/// Every attempt of every visit of a step so far, in the order in which they began, with what it was given and what it gave.
+#[utoipa::path(get, path = "/runs/{id}/steps", operation_id = "listSteps", tag = "runs",
+    params(("id" = String, Path, description = "The run's id.", example = "run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
+    responses((status = 200, description = "All of them.", body = StepsResponse)))]
+pub(crate) async fn list_steps(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: PathText,
+) -> Result<Json<StepsResponse>, Problem> {
+    let steps = state.engine.run_steps(caller.workspace, path.id(Code::RunNotFound)?).await?;
+    Ok(Json(StepsResponse { steps: steps.into_iter().map(StepBody::from).collect() }))
+}

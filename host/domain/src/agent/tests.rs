@@ -1,0 +1,130 @@
+use serde_json::json;
+
+use super::*;
+
+fn faults(value: &Value) -> Vec<(String, String)> {
+    AgentConfig::check(value).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.code)).collect()
+}
+
+#[test]
+fn a_full_configuration_reads_back_what_it_writes() {
+    let written = json!({
+        "id": "writer-agent-2", "displayName": "Writer", "protocol": "openai",
+        "endpoint": "https://models.example.com/v1?api-version=1",
+        "model": { "provider": "local", "modelId": "small", "temperature": 0.2, "maxOutputTokens": 500 },
+        "systemPromptTemplate": "You write about {{ topic }}.",
+        "limits": { "timeout": "30s" },
+    });
+    let config = AgentConfig::check(&written).unwrap();
+    assert_eq!(config.limits.timeout, Some(Duration::from_secs(30)));
+    assert_eq!(serde_json::to_value(&config).unwrap(), written);
+    assert_eq!(serde_json::from_value::<AgentConfig>(written).unwrap(), config);
+}
+
+#[test]
+fn the_least_configuration_has_an_id_a_protocol_and_an_endpoint() {
+    let written = json!({ "id": "a", "protocol": "http", "endpoint": "http://127.0.0.1:3210/ops" });
+    let config = AgentConfig::check(&written).unwrap();
+    assert_eq!(serde_json::to_value(&config).unwrap(), written);
+}
+
+#[test]
+fn all_faults_come_at_once_each_with_its_place() {
+    let found = faults(&json!({
+        "id": "Writer Agent", "displayName": 7, "protocol": "carrier-pigeon", "endpoint": "/relative", "color": "red",
+        "model": { "temperature": 3, "maxOutputTokens": 0.5, "topK": 1 },
+        "systemPromptTemplate": "", "limits": { "timeout": "soon", "maxConcurrency": 4 },
+        "auth": { "header": "authorization", "secret": "key" },
+    }));
+    let expected = [
+        ("/color", "agent.unknown_field"),
+        ("/auth", "agent.unsupported"),
+        ("/id", "agent.id"),
+        ("/displayName", "agent.value"),
+        ("/protocol", "agent.value"),
+        ("/endpoint", "agent.endpoint"),
+        ("/systemPromptTemplate", "agent.value"),
+        ("/model/topK", "agent.unknown_field"),
+        ("/model/temperature", "agent.value"),
+        ("/model/maxOutputTokens", "agent.value"),
+        ("/limits/maxConcurrency", "agent.unsupported"),
+        ("/limits/timeout", "agent.value"),
+    ];
+    assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
+}
+
+#[test]
+fn what_is_not_an_object_and_what_is_missing_is_named() {
+    assert_eq!(faults(&json!("writer")), [(String::new(), "agent.type".to_owned())]);
+    let missing = ["/id", "/protocol", "/endpoint"].map(|place| (place.to_owned(), "agent.missing".to_owned()));
+    assert_eq!(faults(&json!({})), missing);
+    let wrong = json!({ "id": "a", "protocol": "http", "endpoint": "http://h", "model": [], "limits": null });
+    let places = ["/model", "/limits"].map(|place| (place.to_owned(), "agent.type".to_owned()));
+    assert_eq!(faults(&wrong), places);
+}
+
+#[test]
+fn a_protocol_of_a_later_version_is_told_from_one_that_does_not_exist() {
+    for (protocol, code) in [("a2a", "agent.unsupported"), ("anthropic", "agent.unsupported"), ("x", "agent.value")] {
+        let found = faults(&json!({ "id": "a", "protocol": protocol, "endpoint": "http://h" }));
+        assert_eq!(found, [("/protocol".to_owned(), code.to_owned())]);
+    }
+}
+
+#[test]
+fn ids_that_are_not_kebab_case_are_refused() {
+    for id in ["-a", "a-", "a--b", "A", "a_b", "a b", "é", &"a".repeat(65)] {
+        assert_eq!(faults(&json!({ "id": id, "protocol": "http", "endpoint": "http://h" })).len(), 1, "{id}");
+    }
+}
+
+#[test]
+fn endpoints_that_cannot_be_called_or_that_hold_a_password_are_refused() {
+    for endpoint in ["host/v1", "ftp://h/", "http://", "http://u:p@h/", "http://u@h/", "http://h/#part", "http://[::1"]
+    {
+        let found = faults(&json!({ "id": "a", "protocol": "http", "endpoint": endpoint }));
+        assert_eq!(found, [("/endpoint".to_owned(), "agent.endpoint".to_owned())], "{endpoint}");
+    }
+}
+
+#[test]
+fn a_step_overrides_only_the_model_settings_it_names() {
+    let agent = ModelSettings { model_id: Some("small".into()), temperature: Some(0.1), ..ModelSettings::default() };
+    let step = ModelSettings { model_id: Some("large".into()), ..ModelSettings::default() };
+    let both = agent.overridden_by(&step);
+    assert_eq!((both.model_id.as_deref(), both.temperature), (Some("large"), Some(0.1)));
+}
+
+#[test]
+fn an_answer_that_is_a_json_object_or_array_as_a_whole_or_in_one_fence_is_data() {
+    let data = json!({ "approved": true });
+    for text in [
+        r#"{"approved": true}"#,
+        " \n{\"approved\": true}\n",
+        "```json\n{\"approved\": true}\n```",
+        "```\n{\"approved\": true}```\n",
+        "\n```JSON\r\n{\"approved\": true}\r\n```",
+    ] {
+        assert_eq!(answer_value(text), data, "{text}");
+    }
+    assert_eq!(answer_value("[1, 2]"), json!([1, 2]));
+}
+
+#[test]
+fn every_other_answer_is_its_text() {
+    for text in [
+        "",
+        "42",
+        "true",
+        "\"quoted\"",
+        "{not json}",
+        "Here you are: {\"approved\": true}",
+        "```json\n{\"approved\": true}\n```\nAnything else?",
+        "```json\n{}\n```\n```json\n{}\n```",
+        "```json\n42\n```",
+        "```",
+        "``````",
+    ] {
+        assert_eq!(answer_value(text), Value::String(text.to_owned()), "{text}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Ids are types with a prefix on the wire, time-ordered (UUID version 7, RFC 9562), made from a given instant and given chance.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an id that starts with `{prefix}` and goes on with 32 hexadecimal digits")]
+pub struct IdError {
+    /// The prefix of the kind of id that was expected, underscore included.
+    pub prefix: &'static str,
+}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// What every such id starts with on the wire.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// The id of an instant (milliseconds since 1970) and 74 bits of `chance` (of 80 given, the id's version and
+            /// variant take 6).
+            pub fn from_parts(unix_millis: u64, chance: [u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(unix_millis, &chance).into_uuid())
+            }
+
+            /// The id that a database column holds.
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// What a database column holds.
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let wrong = IdError { prefix: $prefix };
+                let digits = text.strip_prefix($prefix).ok_or_else(|| wrong.clone())?;
+                // `Uuid` reads several spellings; only one of them is ours.
+                if digits.len() != 32 || digits.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(wrong);
+                }
+                Uuid::try_parse(digits).map(Self).map_err(|_| wrong)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+typed_id!(
+    /// A workflow, whatever its version.
+    WorkflowId, "wf_"
+);
+typed_id!(
+    /// One run of one version of a workflow.
+    RunId, "run_"
+);
+typed_id!(
+    /// A workspace: the fence around everything its members make.
+    WorkspaceId, "ws_"
+);
+
+impl WorkspaceId {
+    /// The workspace of a token that names none.
+    pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_what_it_writes() {
+        let id = RunId::from_parts(1_700_000_000_000, [7; 10]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_refused() {
+        let id = RunId::from_parts(1_700_000_000_000, [7; 10]);
+        assert_eq!(id.to_string().parse::<WorkflowId>(), Err(IdError { prefix: "wf_" }));
+    }
+
+    #[test]
+    fn only_one_spelling_of_an_id_is_accepted() {
+        let id = RunId::from_parts(1_700_000_000_000, [0xab; 10]).to_string();
+        let upper = format!("run_{}", id["run_".len()..].to_uppercase());
+        assert!(upper.parse::<RunId>().is_err());
+        assert!(format!("run_{}", RunId::from_parts(1, [1; 10]).uuid()).parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn ids_sort_by_the_instant_they_were_made_at() {
+        assert!(RunId::from_parts(1_000, [255; 10]) < RunId::from_parts(1_001, [0; 10]));
+    }
+}

@@ -1,0 +1,302 @@
+//! The journal of a run: what happened, in order, append-only. It is the truth; everything else is folded from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::call::{Answerer, CallError};
+
+/// One line of a run's journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// When, by the clock of the host that wrote it. For people; nothing is judged by it.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub event: Event,
+}
+
+/// One execution of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Visit {
+    /// Where: the nested list it runs in.
+    pub scope: ScopePath,
+    /// The step's id.
+    pub step: String,
+    /// Which execution of that step in this run, from 1.
+    pub number: u32,
+}
+
+/// Which running list a visit belongs to: empty for the main line, else one `step:visit:slot` for each level. The slot is
+/// a branch's place in its parallel step, or `then` and `else` of a condition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopePath(String);
+
+impl ScopePath {
+    /// The scope inside `visit`, at `slot`.
+    pub fn inside(visit: &Visit, slot: impl fmt::Display) -> Self {
+        let Visit { scope, step, number } = visit;
+        let separator = if scope.0.is_empty() { "" } else { "/" };
+        Self(format!("{}{separator}{step}:{number}:{slot}", scope.0))
+    }
+
+    /// A scope as the store keeps it.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// A scope as the store keeps it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ScopePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a step, a run or a call was stopped by, as a journal and an answer show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The step where it arose; absent where the run itself failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<String>,
+    /// Stable and dotted.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// How long a call took and how much went in and out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    /// Wall-clock milliseconds of the attempt.
+    pub duration_ms: u64,
+    /// Bytes of the input as JSON.
+    pub input_bytes: u64,
+    /// Bytes of the output as JSON.
+    pub output_bytes: u64,
+    /// Who answered, exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answerer: Option<Answerer>,
+    /// Tokens, where an agent said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// Tokens of one agent call, as the agent counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Read by the model.
+    pub input_tokens: u64,
+    /// Written by the model.
+    pub output_tokens: u64,
+}
+
+/// What happened. The tag is the entry's kind in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The run exists, with this input.
+    #[serde(rename = "run.started")]
+    RunStarted {
+        /// What the caller gave.
+        input: Arc<Value>,
+    },
+    /// A visit begins, with what its call will be given.
+    #[serde(rename = "step.started")]
+    StepStarted {
+        /// Which.
+        #[serde(skip)]
+        visit: Visit,
+        /// Rendered: an agent's message, a tool's parameters. Null where nothing is called.
+        #[serde(default, skip_serializing_if = "is_null")]
+        input: Arc<Value>,
+    },
+    /// An attempt failed and another one follows.
+    #[serde(rename = "step.attempt_failed")]
+    AttemptFailed {
+        /// Which.
+        #[serde(skip)]
+        visit: Visit,
+        /// Which try, from 1.
+        attempt: u32,
+        /// Why.
+        error: CallError,
+        /// Not before this instant is it tried again.
+        retry_at: DateTime<Utc>,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// A visit ended well.
+    #[serde(rename = "step.succeeded")]
+    StepSucceeded {
+        /// Which.
+        #[serde(skip)]
+        visit: Visit,
+        /// The try that did it, from 1; 0 where nothing was called.
+        attempt: u32,
+        /// Its result.
+        output: Arc<Value>,
+        /// Absent where nothing was called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<Measured>,
+    },
+    /// A visit ended badly, for good.
+    #[serde(rename = "step.failed")]
+    StepFailed {
+        /// Which.
+        #[serde(skip)]
+        visit: Visit,
+        /// Why.
+        error: Failure,
+        /// How long the last attempt took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
+    },
+    /// A step's `when` did not hold.
+    #[serde(rename = "step.skipped")]
+    StepSkipped {
+        /// Which.
+        #[serde(skip)]
+        visit: Visit,
+    },
+    /// The run ended well.
+    #[serde(rename = "run.succeeded")]
+    RunSucceeded {
+        /// What the definition's `output` picks; null without one.
+        output: Value,
+    },
+    /// The run ended badly.
+    #[serde(rename = "run.failed")]
+    RunFailed {
+        /// Why.
+        error: Failure,
+    },
+    /// The run took longer than it may.
+    #[serde(rename = "run.timed_out")]
+    RunTimedOut {
+        /// That, in words.
+        error: Failure,
+    },
+}
+
+impl Event {
+    /// The visit it tells of; none for an event of the run itself.
+    pub fn visit(&self) -> Option<&Visit> {
+        match self {
+            Self::StepStarted { visit, .. }
+            | Self::AttemptFailed { visit, .. }
+            | Self::StepSucceeded { visit, .. }
+            | Self::StepFailed { visit, .. }
+            | Self::StepSkipped { visit } => Some(visit),
+            Self::RunStarted { .. } | Self::RunSucceeded { .. } | Self::RunFailed { .. } | Self::RunTimedOut { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Its kind, as the store keeps it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run.started",
+            Self::StepStarted { .. } => "step.started",
+            Self::AttemptFailed { .. } => "step.attempt_failed",
+            Self::StepSucceeded { .. } => "step.succeeded",
+            Self::StepFailed { .. } => "step.failed",
+            Self::StepSkipped { .. } => "step.skipped",
+            Self::RunSucceeded { .. } => "run.succeeded",
+            Self::RunFailed { .. } => "run.failed",
+            Self::RunTimedOut { .. } => "run.timed_out",
+        }
+    }
+
+    /// Whether nothing can follow it.
+    pub fn ends_the_run(&self) -> bool {
+        matches!(self, Self::RunSucceeded { .. } | Self::RunFailed { .. } | Self::RunTimedOut { .. })
+    }
+
+    /// The event as the store keeps it: a JSON object with its `kind`, without the visit, which has columns of its own.
+    ///
+    /// # Errors
+    /// Never for an event that was made from JSON values; the store would rather say so than panic.
+    pub fn to_body(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads what [`Event::to_body`] wrote.
+    ///
+    /// # Errors
+    /// Where the body is of a kind that this program does not know.
+    pub fn from_body(body: &str, stored_visit: Option<Visit>) -> Result<Self, serde_json::Error> {
+        let mut event: Self = serde_json::from_str(body)?;
+        if let Some(stored) = stored_visit {
+            match &mut event {
+                Self::StepStarted { visit, .. }
+                | Self::AttemptFailed { visit, .. }
+                | Self::StepSucceeded { visit, .. }
+                | Self::StepFailed { visit, .. }
+                | Self::StepSkipped { visit } => *visit = stored,
+                Self::RunStarted { .. }
+                | Self::RunSucceeded { .. }
+                | Self::RunFailed { .. }
+                | Self::RunTimedOut { .. } => {}
+            }
+        }
+        Ok(event)
+    }
+}
+
+impl Default for Visit {
+    /// Stands for a visit that is still to be read from its columns.
+    fn default() -> Self {
+        Self { scope: ScopePath::default(), step: String::new(), number: 0 }
+    }
+}
+
+fn is_null(value: &Arc<Value>) -> bool {
+    value.is_null()
+}
+
+/// The variables of a run, by name.
+pub type Variables = BTreeMap<String, Arc<Value>>;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_what_it_wrote() {
+        let visit = Visit { scope: ScopePath::default(), step: "draft".into(), number: 2 };
+        let event = Event::StepSucceeded {
+            visit: visit.clone(),
+            attempt: 1,
+            output: Arc::new(json!({ "z": 1, "a": "\u{0}" })),
+            measured: None,
+        };
+        let body = event.to_body().unwrap();
+        assert!(body.starts_with(r#"{"kind":"step.succeeded""#), "{body}");
+        assert!(!body.contains("draft"), "the visit has columns of its own: {body}");
+        assert_eq!(Event::from_body(&body, Some(visit)).unwrap(), event);
+    }
+
+    #[test]
+    fn a_scope_names_each_level_down_to_itself() {
+        let outer = Visit { scope: ScopePath::default(), step: "group".into(), number: 1 };
+        let inner = Visit { scope: ScopePath::inside(&outer, 0), step: "check".into(), number: 3 };
+        assert_eq!(ScopePath::inside(&inner, "then").as_str(), "group:1:0/check:3:then");
+    }
+}

@@ -1,0 +1,16 @@
+//! The pure rules of Armilla: what a definition means, what a run does next, when an attempt is repeated.
+//!
+//! Nothing here does I/O, reads a clock, makes a random choice or is asynchronous: time and chance are arguments.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod agent;
+pub mod call;
+pub mod definition;
+pub mod duration;
+pub mod fault;
+pub mod id;
+pub mod journal;
+pub mod retry;
+pub mod run;
+pub mod template;

@@ -1,0 +1,222 @@
+//! What a run did, attempt by attempt, folded from its journal for people to read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::journal::{Entry, Event, Failure, Measured, Visit};
+
+/// One attempt of one visit, or a visit that called nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRecord {
+    /// Which visit.
+    pub visit: Visit,
+    /// Which try, from 1; 0 where nothing was called.
+    pub attempt: u32,
+    /// How it stands.
+    pub status: AttemptStatus,
+    /// What it was given; null where nothing is called.
+    pub input: Arc<Value>,
+    /// What it gave; null unless it ended well.
+    pub output: Arc<Value>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// How long the call took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// What was measured of a call that ended well.
+    pub measured: Option<Measured>,
+}
+
+/// How an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AttemptStatus {
+    /// Under way, or waiting for its turn.
+    Running,
+    /// Ended well.
+    Success,
+    /// Ended badly.
+    Failed,
+    /// Its `when` did not hold.
+    Skipped,
+    /// Let go, since its group or its run ended first.
+    Cancelled,
+}
+
+/// Every attempt of a run, in the order in which they began.
+pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
+    let mut records: Vec<AttemptRecord> = Vec::new();
+    let mut open: HashMap<&Visit, usize> = HashMap::new();
+    for Entry { at, event } in journal {
+        let Some(visit) = event.visit() else {
+            if event.ends_the_run() {
+                let_go(&mut records, &mut open, *at, |_| true);
+            }
+            continue;
+        };
+        let index = match (event, open.get(visit)) {
+            (_, Some(index)) => *index,
+            (_, None) => {
+                records.push(begun(visit, *at));
+                open.insert(visit, records.len() - 1);
+                records.len() - 1
+            }
+        };
+        let record = &mut records[index];
+        match event {
+            Event::StepStarted { input, .. } => {
+                record.input = Arc::clone(input);
+                record.attempt = u32::from(!input.is_null());
+            }
+            Event::AttemptFailed { attempt, error, retry_at, duration_ms, .. } => {
+                record.status = AttemptStatus::Failed;
+                record.error = Some(Failure {
+                    step_id: Some(visit.step.clone()),
+                    code: error.code.clone().into_owned(),
+                    message: error.message.clone(),
+                    attempts: *attempt,
+                });
+                (record.finished_at, record.duration_ms) = (Some(*at), Some(*duration_ms));
+                let next =
+                    AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
+                records.push(next);
+                open.insert(visit, records.len() - 1);
+            }
+            Event::StepSucceeded { attempt, output, measured, .. } => {
+                (record.status, record.attempt, record.output) = (AttemptStatus::Success, *attempt, Arc::clone(output));
+                record.finished_at = Some(*at);
+                record.duration_ms = measured.as_ref().map(|measured| measured.duration_ms);
+                record.measured.clone_from(measured);
+            }
+            Event::StepFailed { error, duration_ms, .. } => {
+                (record.status, record.error) = (AttemptStatus::Failed, Some(error.clone()));
+                (record.finished_at, record.duration_ms) = (Some(*at), *duration_ms);
+            }
+            Event::StepSkipped { .. } => {
+                (record.status, record.finished_at) = (AttemptStatus::Skipped, Some(*at));
+            }
+            Event::RunStarted { .. }
+            | Event::RunSucceeded { .. }
+            | Event::RunFailed { .. }
+            | Event::RunTimedOut { .. } => {}
+        }
+        if matches!(event, Event::StepSucceeded { .. } | Event::StepFailed { .. } | Event::StepSkipped { .. }) {
+            open.remove(visit);
+            // A group that has ended, at its first failure perhaps, waits for none of its branches any more. A condition
+            // that has ended may have its block still before it, but nothing of that has begun.
+            let inside = format!("{}:{}:", visit.step, visit.number);
+            let inside = match visit.scope.as_str() {
+                "" => inside,
+                outer => format!("{outer}/{inside}"),
+            };
+            let_go(&mut records, &mut open, *at, |nested| nested.scope.as_str().starts_with(&inside));
+        }
+    }
+    records
+}
+
+fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {
+    AttemptRecord {
+        visit: visit.clone(),
+        attempt: 0,
+        status: AttemptStatus::Running,
+        input: Arc::new(Value::Null),
+        output: Arc::new(Value::Null),
+        error: None,
+        started_at: at,
+        finished_at: None,
+        duration_ms: None,
+        measured: None,
+    }
+}
+
+fn let_go(
+    records: &mut [AttemptRecord],
+    open: &mut HashMap<&Visit, usize>,
+    at: DateTime<Utc>,
+    ends: impl Fn(&Visit) -> bool,
+) {
+    open.retain(|visit, index| {
+        let lets_go = ends(visit);
+        if lets_go {
+            let record = &mut records[*index];
+            record.status = AttemptStatus::Cancelled;
+            record.finished_at = Some(at.max(record.started_at));
+        }
+        !lets_go
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::call::{CallError, ErrorClass};
+    use crate::journal::ScopePath;
+
+    fn at(second: i64, event: Event) -> Entry {
+        Entry { at: DateTime::from_timestamp(second, 0).unwrap(), event }
+    }
+
+    fn visit(step: &str, scope: ScopePath) -> Visit {
+        Visit { scope, step: step.into(), number: 1 }
+    }
+
+    fn failure() -> Failure {
+        Failure { step_id: None, code: "x".into(), message: "x".into(), attempts: 1 }
+    }
+
+    #[test]
+    fn a_repeated_attempt_is_a_record_of_its_own() {
+        let draft = visit("draft", ScopePath::default());
+        let input = Arc::new(json!({ "message": "m" }));
+        let journal = [
+            at(1, Event::StepStarted { visit: draft.clone(), input: Arc::clone(&input) }),
+            at(
+                2,
+                Event::AttemptFailed {
+                    visit: draft.clone(),
+                    attempt: 1,
+                    error: CallError::new(ErrorClass::Server, "agent.server_error", "500"),
+                    retry_at: DateTime::from_timestamp(5, 0).unwrap(),
+                    duration_ms: 9,
+                },
+            ),
+            at(6, Event::StepSucceeded { visit: draft, attempt: 2, output: Arc::new(json!("ok")), measured: None }),
+        ];
+        let records = history(&journal);
+        let seen: Vec<_> = records.iter().map(|record| (record.attempt, record.status, &record.input)).collect();
+        assert_eq!(seen, [(1, AttemptStatus::Failed, &input), (2, AttemptStatus::Success, &input)]);
+        assert_eq!(records[1].started_at.timestamp(), 5);
+    }
+
+    #[test]
+    fn branches_of_a_group_that_failed_are_let_go() {
+        let group = visit("group", ScopePath::default());
+        let branch = visit("slow", ScopePath::inside(&group, 1));
+        let journal = [
+            at(1, Event::StepStarted { visit: group.clone(), input: Arc::new(Value::Null) }),
+            at(1, Event::StepStarted { visit: branch, input: Arc::new(json!({})) }),
+            at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None }),
+        ];
+        let statuses: Vec<_> = history(&journal).into_iter().map(|record| record.status).collect();
+        assert_eq!(statuses, [AttemptStatus::Failed, AttemptStatus::Cancelled]);
+    }
+
+    #[test]
+    fn a_run_that_ended_leaves_nothing_running() {
+        let journal = [
+            at(1, Event::StepStarted { visit: visit("a", ScopePath::default()), input: Arc::new(json!({})) }),
+            at(2, Event::RunTimedOut { error: failure() }),
+        ];
+        assert_eq!(history(&journal)[0].status, AttemptStatus::Cancelled);
+    }
+}

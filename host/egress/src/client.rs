@@ -1,0 +1,156 @@
+//! The client and what goes in and out of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, Response, redirect};
+use tracing::debug;
+use url::Url;
+
+use crate::address::EgressPolicy;
+use crate::error::{EgressError, innermost};
+use crate::guard::{GuardedResolver, permits_literal};
+
+/// A host that accepts connections does so within seconds; the rest of a call's time is for its answer.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shorter than the five seconds after which common servers close an idle connection, so that a call seldom meets one
+/// that is just being closed.
+pub const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Idle connections kept per host: as many as a busy workflow uses at once.
+pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 32;
+
+/// Longer URLs are refused by common servers, too.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// The guarded HTTP client. Cloning it is cheap and shares its connections.
+#[derive(Clone)]
+pub struct Egress {
+    client: Client,
+    policy: Arc<EgressPolicy>,
+}
+
+/// One request. Without `Debug`, since headers and bodies hold secrets.
+#[derive(Clone)]
+pub struct OutboundRequest {
+    /// The method.
+    pub method: Method,
+    /// An absolute `http` or `https` URL without user name and password.
+    pub url: String,
+    /// The headers, beside those that HTTP itself needs.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+    /// Bound on the whole call: resolving, connecting, sending, and reading the answer to its end.
+    pub timeout: Duration,
+    /// Bound on the answer's body.
+    pub answer_bytes_max: usize,
+}
+
+/// One answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct OutboundAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+impl Egress {
+    /// A client that reaches public addresses and what `policy` names.
+    pub fn new(policy: EgressPolicy) -> Result<Self, EgressError> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only where somebody else was quicker, and then there is a provider as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let policy = Arc::new(policy);
+        let client = Client::builder()
+            .dns_resolver(GuardedResolver { policy: Arc::clone(&policy) })
+            .redirect(redirect::Policy::none())
+            // A proxy would connect where the guard cannot see.
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+            .user_agent(concat!("armilla/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| EgressError::Setup { reason: innermost(&error).to_string() })?;
+        Ok(Self { client, policy })
+    }
+
+    /// Sends one request and reads its answer to the end. An answer of any status is an answer; redirects are not followed.
+    pub async fn send(&self, request: OutboundRequest) -> Result<OutboundAnswer, EgressError> {
+        let url = parse(&request.url)?;
+        let host = host_of(&url);
+        if !permits_literal(&self.policy, &url) {
+            return Err(EgressError::RefusedAddress { host });
+        }
+
+        let started = Instant::now();
+        let limit = request.timeout;
+        let exchange = self.exchange(request, url, &host);
+        let result = match tokio::time::timeout(limit, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(EgressError::Timeout { host: host.clone(), limit }),
+        };
+
+        let duration_ms = started.elapsed().as_millis();
+        match &result {
+            Ok(answer) => debug!(server.host = %host, http.status = answer.status, duration_ms, "`{host}` answered"),
+            Err(error) => debug!(server.host = %host, duration_ms, "No answer: {error}"),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: OutboundRequest, url: Url, host: &str) -> Result<OutboundAnswer, EgressError> {
+        let outbound = self.client.request(request.method, url).headers(request.headers).body(request.body);
+        let mut response = outbound.send().await.map_err(|error| EgressError::from_client(&error, host.to_owned()))?;
+        let body = read_bounded(&mut response, request.answer_bytes_max, host).await?;
+        let status = response.status().as_u16();
+        Ok(OutboundAnswer { status, headers: std::mem::take(response.headers_mut()), body })
+    }
+}
+
+async fn read_bounded(response: &mut Response, limit: usize, host: &str) -> Result<Vec<u8>, EgressError> {
+    let too_large = || EgressError::AnswerTooLarge { host: host.to_owned(), limit };
+    // Where the answer states its length, refuse it before reading any of it.
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| EgressError::from_client(&error, host.to_owned()))? {
+        if body.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse(text: &str) -> Result<Url, EgressError> {
+    let bad = |reason| EgressError::BadUrl { reason };
+    if text.len() > URL_BYTES_MAX {
+        return Err(bad("is too long"));
+    }
+    let url = Url::parse(text).map_err(|_| bad("is not an absolute URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(bad("must start with `http://` or `https://`"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("must not hold a user name or password"));
+    }
+    Ok(url)
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

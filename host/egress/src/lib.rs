@@ -1,0 +1,26 @@
+//! The one guarded way out of the process over HTTP: webhooks, agents and plugins all leave through here.
+//!
+//! Every address is judged when the connection is made (`address`), so a name that answers differently a moment later
+//! gains nothing. No redirect is followed, no proxy of the environment is used, and every call has a bound on its time
+//! and on the bytes of its answer.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod address;
+mod client;
+mod error;
+mod guard;
+
+pub use address::EgressPolicy;
+pub use client::{
+    CONNECT_TIMEOUT, Egress, IDLE_CONNECTION_TIMEOUT, IDLE_CONNECTIONS_PER_HOST_MAX, OutboundAnswer, OutboundRequest,
+    URL_BYTES_MAX,
+};
+pub use error::EgressError;
+/// The nets an [`EgressPolicy`] names.
+pub use ipnet::IpNet;
+/// The words of HTTP that a request and its answer are made of.
+pub use reqwest::{
+    Method,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};

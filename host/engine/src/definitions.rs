@@ -1,0 +1,49 @@
+//! Definitions as the interpreter runs them, read and checked once per version.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use armilla_domain::definition::{Known, Workflow, check};
+use armilla_domain::id::WorkflowId;
+use armilla_domain::template::Templates;
+use armilla_store::{Store, StoreError};
+use lru::LruCache;
+
+/// Versions kept in memory: what runs at the same time on one host, and some hundred KiB each at the very most.
+const DEFINITIONS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// The versions in use. A version never changes, so nothing here grows old.
+pub(crate) struct Definitions {
+    known: Mutex<LruCache<(WorkflowId, i32), Arc<Workflow>>>,
+}
+
+impl Definitions {
+    pub(crate) fn new() -> Self {
+        Self { known: Mutex::new(LruCache::new(DEFINITIONS_MAX)) }
+    }
+
+    pub(crate) fn keep(&self, id: WorkflowId, version: i32, workflow: Arc<Workflow>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).put((id, version), workflow);
+    }
+
+    /// The workflow of a version, deleted or not.
+    pub(crate) async fn get(
+        &self,
+        store: &Store,
+        templates: &Templates,
+        id: WorkflowId,
+        version: i32,
+    ) -> Result<Arc<Workflow>, StoreError> {
+        if let Some(workflow) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&(id, version)) {
+            return Ok(Arc::clone(workflow));
+        }
+        let corrupt = |why: String| StoreError::Corrupt(format!("version {version} of {id}: {why}"));
+        let text = store.definition(id, version).await?.ok_or_else(|| corrupt("is missing".to_owned()))?;
+        let definition = serde_json::from_str(&text).map_err(|error| corrupt(error.to_string()))?;
+        let checked = check(&definition, &Known::default(), templates)
+            .map_err(|faults| corrupt(faults.first().map(ToString::to_string).unwrap_or_default()))?;
+        let workflow = Arc::new(checked.workflow);
+        self.keep(id, version, Arc::clone(&workflow));
+        Ok(workflow)
+    }
+}

@@ -1,0 +1,186 @@
+//! Performs one attempt of one call: an agent over HTTP, a tool or an evaluator in the sandbox.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_agents::AgentCall;
+use armilla_domain::agent::AgentConfig;
+use armilla_domain::call::{Answerer, CallContext, CallError, ErrorClass};
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::journal::{Measured, Usage};
+use armilla_domain::run::{Attempt, AttemptResult, Call, CallKind, State};
+use armilla_domain::template::Scope;
+use armilla_store::{AgentRow, LeasedRun, StoreError};
+use futures::FutureExt;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use crate::ATTEMPT_TIMEOUT_DEFAULT;
+use crate::host::Host;
+
+/// Everything that one attempt needs, so that it does not hold on to the run.
+pub(crate) struct Work {
+    call: Call,
+    context: CallContext,
+    workspace: WorkspaceId,
+    scope: Scope,
+}
+
+impl Work {
+    pub(crate) fn new(host: &Host, run: &LeasedRun, state: &State, call: Call) -> Self {
+        let step = &state.workflow().steps[call.step];
+        // A tool's own limit is the sandbox's affair, and shorter.
+        let timeout = step.timeout.unwrap_or(ATTEMPT_TIMEOUT_DEFAULT);
+        let left = state.deadline().map(|deadline| crate::time::until(host.clock.now(), deadline));
+        let context = CallContext {
+            run_id: run.id,
+            run_started_at: run.started_at,
+            step_id: step.id.clone(),
+            visit: call.visit.number,
+            attempt: call.attempt,
+            timeout: left.map_or(timeout, |left| timeout.min(left)).max(Duration::from_millis(1)),
+            traceparent: run.traceparent.clone(),
+        };
+        Self { scope: state.scope_of(&call.visit.scope), call, context, workspace: run.workspace }
+    }
+}
+
+/// Whether a call can touch nothing outside, so that it may be made before what led to it is durable.
+pub(crate) fn is_pure(host: &Host, kind: &CallKind) -> bool {
+    match kind {
+        CallKind::Agent { .. } => false,
+        CallKind::Tool { tool_name, .. } => host.sandbox.tool(tool_name).is_none_or(|tool| tool.pure),
+        CallKind::Evaluator { .. } => true,
+    }
+}
+
+/// Whether a call may be made again where its step does not say.
+pub(crate) fn is_repeatable(host: &Host, kind: &CallKind) -> bool {
+    match kind {
+        CallKind::Tool { tool_name, .. } => {
+            host.sandbox.tool(tool_name).is_some_and(|tool| tool.pure || tool.hints.idempotent)
+        }
+        CallKind::Agent { .. } | CallKind::Evaluator { .. } => true,
+    }
+}
+
+/// Makes the call. Never panics: a fault of this program ends the attempt, not the run's task.
+pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
+    let began = Instant::now();
+    let made = AssertUnwindSafe(call(&host, &work)).catch_unwind().await;
+    let result = made.unwrap_or_else(|_| {
+        error!(run.id = %work.context.run_id, "A call of step `{}` panicked", work.context.step_id);
+        Err(CallError::permanent("internal", "the host failed while it made the call"))
+    });
+    let duration = began.elapsed();
+    let CallContext { run_id, step_id, attempt, .. } = &work.context;
+    let duration_ms = duration.as_millis() as u64;
+    match &result {
+        Ok(_) => info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` succeeded"),
+        Err(error) => {
+            info!(run.id = %run_id, attempt, duration_ms, code = %error.code, "Step `{step_id}` of `{run_id}` failed")
+        }
+    }
+    Attempt {
+        call: work.call,
+        result: result.map(|(value, measured)| (value, Measured { duration_ms, ..measured })),
+        duration,
+    }
+}
+
+async fn call(host: &Host, work: &Work) -> AttemptResult {
+    match &work.call.kind {
+        CallKind::Agent { agent_id } => call_agent(host, work, agent_id).await,
+        CallKind::Tool { tool_name, plugin } => {
+            let input = &*work.call.input;
+            let answer = host.sandbox.call_tool(plugin.as_deref(), tool_name, input, &work.context).await?;
+            Ok(measured(input, answer.value, answer.answerer, None))
+        }
+        CallKind::Evaluator { evaluator, expr } => {
+            let variables = work.scope.to_json();
+            let answer = host.sandbox.evaluate(evaluator, expr, &variables, &work.context).await?;
+            Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))
+        }
+    }
+}
+
+async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
+    let row = host.store.agent(work.workspace, agent_id).await.map_err(|error| of_store(&error))?;
+    let row = row.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{agent_id}`")))?;
+    let config: AgentConfig = serde_json::from_str(&row.config).map_err(|_| {
+        CallError::permanent("agent.bad_config", format!("`{agent_id}` has a configuration of another program"))
+    })?;
+    let input = &*work.call.input;
+    let suffix = input["systemPromptSuffix"].as_str();
+    let system_prompt = match &config.system_prompt_template {
+        Some(template) => Some(host.templates.render(template, &work.scope)?),
+        None => None,
+    };
+    let system_prompt = match (system_prompt, suffix) {
+        (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
+        (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
+    };
+    let call = AgentCall {
+        message: input["message"].as_str().unwrap_or_default(),
+        system_prompt: system_prompt.as_deref(),
+        model: None,
+        context: &work.context,
+    };
+    let answer = host.agents.call(&config, call).await?;
+    let usage = answer.usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
+    Ok(measured(input, answer.value, answerer_of(&row), usage))
+}
+
+fn answerer_of(row: &AgentRow) -> Answerer {
+    let digest = Sha256::digest(row.config.as_bytes());
+    Answerer {
+        kind: "agent".into(),
+        name: row.id.clone(),
+        version: row.version.to_string(),
+        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn measured(input: &Value, output: Value, answerer: Answerer, usage: Option<Usage>) -> (Value, Measured) {
+    let measured = Measured {
+        duration_ms: 0,
+        input_bytes: json_bytes(input),
+        output_bytes: json_bytes(&output),
+        answerer: Some(answerer),
+        usage,
+    };
+    (output, measured)
+}
+
+/// How long a value is as JSON, without writing it down.
+fn json_bytes(value: &Value) -> u64 {
+    struct Count(u64);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // A value is always JSON, and counting never fails.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+fn of_store(error: &StoreError) -> CallError {
+    if error.is_unavailable() {
+        CallError::new(ErrorClass::Unavailable, "store.unavailable", "the agent's configuration could not be read")
+    } else {
+        error!("The configuration of an agent could not be read: {error}");
+        CallError::permanent("internal", "the agent's configuration could not be read")
+    }
+}

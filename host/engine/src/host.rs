@@ -1,0 +1,244 @@
+//! One host among several on one database: the runs it holds, its leases, its stop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use armilla_agents::Agents;
+use armilla_domain::definition::Workflow;
+use armilla_domain::id::{RunId, WorkflowId};
+use armilla_domain::template::Templates;
+use armilla_sandbox::Sandbox;
+use armilla_store::{Lease, LeasedRun, Store, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::definitions::Definitions;
+use crate::interpreter::Interpreter;
+use crate::waiting::Waiting;
+use crate::{
+    CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, LEASE, LEASE_RENEWAL, Parts, RUNS_PER_HOST_MAX, SHUTDOWN_GRACE,
+};
+
+/// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// How often the journal's partitions are looked after.
+const PARTITION_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What every task of the engine shares.
+pub(crate) struct Host {
+    pub(crate) store: Store,
+    pub(crate) agents: Agents,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) templates: Templates,
+    pub(crate) definitions: Definitions,
+    pub(crate) waiting: Waiting,
+    /// Set once: begin nothing new.
+    pub(crate) stopping: CancellationToken,
+    id: Uuid,
+    places: Arc<Semaphore>,
+    /// The runs that are driven here: the epoch of each, and how to stop it at once.
+    held: Mutex<HashMap<RunId, (i64, CancellationToken)>>,
+    tasks: TaskTracker,
+}
+
+/// Room for one run on this host.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    pub(crate) fn take(host: &Host) -> Option<Self> {
+        if host.stopping.is_cancelled() {
+            return None;
+        }
+        Arc::clone(&host.places).try_acquire_owned().ok().map(|permit| Self { _permit: permit })
+    }
+}
+
+impl Host {
+    pub(crate) fn new(parts: Parts, templates: Templates) -> Self {
+        let Parts { store, agents, sandbox, clock, chance, host_id } = parts;
+        Self {
+            store,
+            agents,
+            sandbox,
+            clock,
+            chance,
+            templates,
+            definitions: Definitions::new(),
+            waiting: Waiting::default(),
+            stopping: CancellationToken::new(),
+            id: host_id,
+            places: Arc::new(Semaphore::new(RUNS_PER_HOST_MAX)),
+            held: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        Lease { owner: self.id, duration: LEASE }
+    }
+
+    pub(crate) fn unix_millis(&self) -> u64 {
+        self.clock.now().timestamp_millis().unsigned_abs()
+    }
+
+    pub(crate) async fn workflow(&self, id: WorkflowId, version: i32) -> Result<Arc<Workflow>, StoreError> {
+        self.definitions.get(&self.store, &self.templates, id, version).await
+    }
+
+    fn hold(&self, run: &LeasedRun) -> CancellationToken {
+        let lost = CancellationToken::new();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, before)) = held.insert(run.id, (run.epoch, lost.clone())) {
+            before.cancel();
+        }
+        lost
+    }
+
+    fn let_go(&self, run: &LeasedRun) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.get(&run.id).is_some_and(|(epoch, _)| *epoch == run.epoch) {
+            held.remove(&run.id);
+        }
+    }
+
+    /// Stops every run whose lease was not renewed.
+    fn keep_only(&self, renewed: &HashMap<RunId, i64>, asked_of: &[(RunId, i64)]) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for (run, epoch) in asked_of {
+            if renewed.get(run) == Some(epoch) {
+                continue;
+            }
+            if let Some((current, lost)) = held.get(run)
+                && current == epoch
+            {
+                warn!(run.id = %run, "The lease of `{run}` is lost");
+                lost.cancel();
+            }
+        }
+    }
+
+    fn held_runs(&self) -> Vec<(RunId, i64)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(|(run, (epoch, _))| (*run, *epoch)).collect()
+    }
+}
+
+/// Drives a run in a task of its own, from wherever `begin` says it stands.
+pub(crate) fn spawn<F>(
+    host: &Arc<Host>,
+    place: Place,
+    run: LeasedRun,
+    begin: impl FnOnce(Arc<Host>, CancellationToken, LeasedRun) -> F,
+) where
+    F: Future<Output = Result<(), StoreError>> + Send + 'static,
+{
+    let lost = host.hold(&run);
+    let work = begin(Arc::clone(host), lost, run.clone());
+    let host_of_task = Arc::clone(host);
+    host.tasks.spawn(async move {
+        let _place = place;
+        if let Err(error) = work.await {
+            // The lease runs out, and the run is tried again by whoever claims it next.
+            error!(run.id = %run.id, "Run `{}` stopped on this host: {error}", run.id);
+        }
+        host_of_task.let_go(&run);
+    });
+}
+
+pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
+    let released = host.store.release_runs_of(host.id).await?;
+    if released > 0 {
+        info!(runs = released, "{released} unfinished runs of this host's last life go on");
+    }
+    host.tasks.spawn(claim_forever(Arc::clone(host)));
+    host.tasks.spawn(renew_forever(Arc::clone(host)));
+    host.tasks.spawn(look_after_partitions(Arc::clone(host)));
+    Ok(())
+}
+
+pub(crate) async fn stop(host: &Host) {
+    host.stopping.cancel();
+    host.tasks.close();
+    // Runs give their calls the grace themselves; this is the time they need to say goodbye to a database that answers.
+    if tokio::time::timeout(SHUTDOWN_GRACE + LEASE_MARGIN, host.tasks.wait()).await.is_err() {
+        warn!("Some runs could not be let go; they are resumed when their leases run out");
+    }
+}
+
+async fn claim_forever(host: Arc<Host>) {
+    let mut looks = tokio::time::interval(CLAIM_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = host.stopping.cancelled() => return,
+        }
+        let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(&host)).take(CLAIM_BATCH as usize).collect();
+        if places.is_empty() {
+            continue;
+        }
+        match host.store.claim_runs(host.lease(), places.len() as u32).await {
+            Ok(runs) => {
+                for run in runs {
+                    let Some(place) = places.pop() else { break };
+                    info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
+                    spawn(&host, place, run, Interpreter::resume);
+                }
+            }
+            Err(error) => warn!("No runs can be claimed: {error}"),
+        }
+    }
+}
+
+async fn renew_forever(host: Arc<Host>) {
+    let mut renewals = tokio::time::interval(LEASE_RENEWAL);
+    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        renewals.tick().await;
+        if host.stopping.is_cancelled() && host.held_runs().is_empty() {
+            return;
+        }
+        let held = host.held_runs();
+        if held.is_empty() {
+            last = Instant::now();
+            continue;
+        }
+        let asked = Instant::now();
+        match host.store.renew_leases(host.lease()).await {
+            Ok(renewed) => {
+                last = asked;
+                host.keep_only(&renewed.into_iter().collect(), &held);
+            }
+            Err(error) => {
+                warn!("Leases cannot be renewed: {error}");
+                if last.elapsed() > LEASE - LEASE_MARGIN - LEASE_RENEWAL {
+                    host.keep_only(&HashMap::new(), &held);
+                }
+            }
+        }
+    }
+}
+
+async fn look_after_partitions(host: Arc<Host>) {
+    let mut days = tokio::time::interval(PARTITION_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = days.tick() => {}
+            () = host.stopping.cancelled() => return,
+        }
+        if let Err(error) = host.store.ensure_journal_partitions().await {
+            warn!("The journal's partitions could not be looked after: {error}");
+        }
+    }
+}

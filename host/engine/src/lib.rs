@@ -1,0 +1,106 @@
+//! Commands, the run loop, step execution and recovery.
+//!
+//! A run is driven by one task on the host that holds its lease: it asks the domain what comes next, appends that to the journal,
+//! makes the calls that are due, and judges their answers. After a crash any host folds the journal and goes on at the same line;
+//! there is no second path.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod agents;
+mod definitions;
+mod error;
+mod executor;
+mod host;
+mod interpreter;
+mod pending;
+mod reader;
+mod runs;
+mod time;
+mod waiting;
+mod workflows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_agents::Agents;
+use armilla_domain::template::Templates;
+use armilla_sandbox::Sandbox;
+use armilla_store::Store;
+use uuid::Uuid;
+
+pub use agents::AgentView;
+pub use error::CommandError;
+pub use reader::RunView;
+pub use runs::StartRun;
+pub use time::{Chance, Clock, SystemChance, SystemClock};
+pub use workflows::{NewWorkflow, WorkflowView};
+
+/// Runs that one host drives at once; more wait in the database. Each takes some KiB and what its variables weigh.
+pub const RUNS_PER_HOST_MAX: usize = 1_000;
+/// How long a lease holds without renewal: longer than a host is ever away without being dead.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// How often leases are renewed: often enough to fail twice.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+/// How long a host waits between looks for runs that nobody works on.
+pub const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Runs claimed by one look.
+pub const CLAIM_BATCH: u32 = 100;
+/// How long running steps may take to end when the host stops; the rest is resumed later.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The longest one attempt may take where neither the step nor the agent says.
+pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
+/// How long what need not be durable yet may stay out of sight.
+pub const APPEND_DELAY_MAX: Duration = Duration::from_millis(100);
+
+/// What the engine works with.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Store,
+    /// Calls agents.
+    pub agents: Agents,
+    /// Calls plugins.
+    pub sandbox: Sandbox,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and draws jitter.
+    pub chance: Arc<dyn Chance>,
+    /// This host, the same after every restart: what it held before, it may take up at once.
+    pub host_id: Uuid,
+}
+
+/// The engine of one host. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    host: Arc<host::Host>,
+}
+
+impl Engine {
+    /// An engine that drives nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        Self { host: Arc::new(host::Host::new(parts, Templates::new())) }
+    }
+
+    /// Lets go of what this host held before it was stopped or killed, and begins to look for runs.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn start(&self) -> Result<(), CommandError> {
+        host::start(&self.host).await?;
+        Ok(())
+    }
+
+    /// Begins nothing new, gives running steps [`SHUTDOWN_GRACE`] to end, and lets go of every run, to be resumed.
+    pub async fn stop(&self) {
+        host::stop(&self.host).await;
+    }
+
+    /// The plugins.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.host.sandbox
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.host.store
+    }
+}

@@ -1,0 +1,188 @@
+//! What is read of runs: how they stand, what their steps did, and their end as soon as it comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::journal::{Entry, Event, Failure};
+use armilla_domain::run::{AttemptRecord, RunFacts, RunStatus, State, history};
+use armilla_store::{RunRow, StoreError};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::pending::vars_json;
+use crate::{CommandError, Engine};
+
+/// How often the database is asked for an end that another host may have written.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A run as it stands.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// What it runs.
+    pub workflow: WorkflowId,
+    /// The version it is on.
+    pub version: i32,
+    /// What it is doing, or how it ended.
+    pub status: RunStatus,
+    /// What the caller gave; null in a list.
+    pub input: Arc<Value>,
+    /// Every variable that a step set so far: an object, empty in a list.
+    pub vars: Value,
+    /// What the definition's `output` picked; null before the end and in a list.
+    pub output: Value,
+    /// Why it ended badly.
+    pub error: Option<Failure>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    /// A run as it stands now.
+    ///
+    /// # Errors
+    /// Where there is none, or the database is away.
+    pub async fn run(&self, workspace: WorkspaceId, id: RunId) -> Result<RunView, CommandError> {
+        let store = &self.host.store;
+        let row = store.run(workspace, id).await?.ok_or(CommandError::UnknownRun(id))?;
+        if row.status.is_final() {
+            let input = match store.first_entry(id).await? {
+                Some(Event::RunStarted { input }) => input,
+                _ => return Err(corrupt(id, "does not begin with its input").into()),
+            };
+            return Ok(view_of_ended(row, input)?);
+        }
+        let journal = store.journal(id).await?;
+        let state = self.fold(&row, &journal).await?;
+        Ok(RunView { input: Arc::clone(state.input()), vars: vars_json(&state), ..view_without_payload(row)? })
+    }
+
+    /// Every attempt of a run's steps so far.
+    ///
+    /// # Errors
+    /// Where there is no such run, or the database is away.
+    pub async fn run_steps(
+        &self,
+        workspace: WorkspaceId,
+        id: RunId,
+    ) -> Result<Vec<(AttemptRecord, &'static str)>, CommandError> {
+        let store = &self.host.store;
+        let row = store.run(workspace, id).await?.ok_or(CommandError::UnknownRun(id))?;
+        let workflow = self.host.workflow(row.workflow, row.version).await?;
+        let journal = store.journal(id).await?;
+        let kind_of = |record: &AttemptRecord| {
+            workflow.step_index(&record.visit.step).map_or("", |index| workflow.steps[index].kind.name())
+        };
+        Ok(history(&journal)
+            .into_iter()
+            .map(|record| {
+                let kind = kind_of(&record);
+                (record, kind)
+            })
+            .collect())
+    }
+
+    /// Runs of a workflow, newest first, without their payloads.
+    ///
+    /// # Errors
+    /// Where there is no such workflow and never was a run of it, or the database is away.
+    pub async fn runs_of_workflow(
+        &self,
+        workspace: WorkspaceId,
+        workflow: WorkflowId,
+        before: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<RunView>, CommandError> {
+        let store = &self.host.store;
+        let rows = store.runs_of_workflow(workspace, workflow, before, limit).await?;
+        // A deleted workflow is known by its runs.
+        if rows.is_empty() && before.is_none() && store.workflow(workspace, workflow).await?.is_none() {
+            return Err(CommandError::UnknownWorkflow(workflow));
+        }
+        Ok(rows.into_iter().map(view_without_payload).collect::<Result<_, _>>()?)
+    }
+
+    /// A run as soon as it has ended, or as it stands after `bound`, or when the host stops.
+    ///
+    /// # Errors
+    /// Where there is no such run, or the database is away at the end of the wait.
+    pub async fn wait_for_end(
+        &self,
+        workspace: WorkspaceId,
+        id: RunId,
+        bound: Duration,
+    ) -> Result<RunView, CommandError> {
+        let mut ending = self.host.waiting.join(id);
+        let deadline = Instant::now() + bound;
+        let result = loop {
+            let told = ending.borrow_and_update().as_deref().cloned();
+            if let Some(view) = told {
+                break Ok(view);
+            }
+            let poll = deadline.min(Instant::now() + POLL);
+            tokio::select! {
+                changed = ending.changed() => if changed.is_ok() { continue },
+                () = tokio::time::sleep_until(poll) => {}
+                () = self.host.stopping.cancelled() => break self.run(workspace, id).await,
+            }
+            match self.run(workspace, id).await {
+                Ok(view) if view.status.is_final() || Instant::now() >= deadline => break Ok(view),
+                Err(error) if Instant::now() >= deadline || !is_passing(&error) => break Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        };
+        self.host.waiting.leave(id, ending);
+        result
+    }
+
+    async fn fold(&self, row: &RunRow, journal: &[Entry]) -> Result<State, StoreError> {
+        let workflow = self.host.workflow(row.workflow, row.version).await?;
+        let started_at = row.started_at.unwrap_or(row.created_at);
+        let mut state = State::new(workflow, RunFacts { run_id: row.id, workflow_id: row.workflow, started_at });
+        for entry in journal {
+            state.apply(&entry.event);
+        }
+        Ok(state)
+    }
+}
+
+fn is_passing(error: &CommandError) -> bool {
+    matches!(error, CommandError::Store(error) if error.is_unavailable())
+}
+
+fn view_of_ended(row: RunRow, input: Arc<Value>) -> Result<RunView, StoreError> {
+    let read = |text: &Option<String>| match text {
+        Some(text) => serde_json::from_str(text).map_err(|error| corrupt(row.id, &error.to_string())),
+        None => Err(corrupt(row.id, "has ended and has no result")),
+    };
+    let (vars, output) = (read(&row.vars)?, read(&row.output)?);
+    Ok(RunView { input, vars, output, ..view_without_payload(row)? })
+}
+
+fn view_without_payload(row: RunRow) -> Result<RunView, StoreError> {
+    let error = row.error.as_deref().map(serde_json::from_str).transpose();
+    Ok(RunView {
+        error: error.map_err(|error| corrupt(row.id, &error.to_string()))?,
+        id: row.id,
+        workflow: row.workflow,
+        version: row.version,
+        status: row.status,
+        input: Arc::new(Value::Null),
+        vars: Value::Object(serde_json::Map::new()),
+        output: Value::Null,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+    })
+}
+
+fn corrupt(id: RunId, why: &str) -> StoreError {
+    StoreError::Corrupt(format!("{id} {why}"))
+}

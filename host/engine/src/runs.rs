@@ -1,0 +1,122 @@
+//! Commands on runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_domain::fault::{FAULTS_MAX, Fault};
+use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::journal::{Entry, Event};
+use armilla_domain::run::{RunFacts, State};
+use armilla_store::{LeasedRun, NewRun};
+use serde_json::Value;
+use tracing::info;
+
+use crate::host::{self, Place};
+use crate::interpreter::Interpreter;
+use crate::pending::Pending;
+use crate::{CommandError, Engine, RunView};
+
+/// A run to be started.
+#[derive(Debug)]
+pub struct StartRun {
+    /// Of which workflow.
+    pub workflow: WorkflowId,
+    /// What it is given: an object that fits the definition's `inputSchema`.
+    pub input: Value,
+    /// W3C `traceparent` of the caller, to pass on.
+    pub traceparent: Option<String>,
+}
+
+impl Engine {
+    /// Starts a run and gives it as soon as it has ended, or as it stands after `bound`. The run depends on neither.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownWorkflow`], or [`CommandError::Invalid`] with every fault of the input, pointers relative to it.
+    pub async fn start_run(
+        &self,
+        workspace: WorkspaceId,
+        command: StartRun,
+        bound: Duration,
+    ) -> Result<RunView, CommandError> {
+        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        // Before the run exists, so that no end is missed, however quick.
+        let ending = self.host.waiting.join(id);
+        let started = self.begin_run(workspace, id, command).await;
+        let view = match started {
+            Ok(()) if bound.is_zero() => self.run(workspace, id).await,
+            Ok(()) => self.wait_for_end(workspace, id, bound).await,
+            Err(error) => Err(error),
+        };
+        self.host.waiting.leave(id, ending);
+        view
+    }
+
+    async fn begin_run(&self, workspace: WorkspaceId, id: RunId, command: StartRun) -> Result<(), CommandError> {
+        let StartRun { workflow: workflow_id, input, traceparent } = command;
+        if self.host.stopping.is_cancelled() {
+            return Err(CommandError::Stopping);
+        }
+        let row = self.host.store.workflow(workspace, workflow_id).await?;
+        let row = row.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
+        let workflow = self.host.workflow(workflow_id, row.version).await?;
+        check_input(workflow.input_schema.as_ref(), &input)?;
+
+        let started_at = self.host.clock.now();
+        let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
+        let input = Arc::new(input);
+        let first = Event::RunStarted { input };
+        state.apply(&first);
+        let mut entries = vec![Entry { at: started_at, event: first }];
+        // Without a place on this host the run waits in the database for one.
+        let place = Place::take(&self.host);
+        let mut undurable = Vec::new();
+        if place.is_some() {
+            // What can be decided at once is durable with the run itself, which saves a statement; but for an end, which
+            // the interpreter writes together with what the run answers.
+            let decided = state.decide(&self.host.templates);
+            let decided = decided.into_iter().map(|event| Entry { at: started_at, event });
+            let ended = state.status().is_final();
+            (if ended { &mut undurable } else { &mut entries }).extend(decided);
+        }
+        let started = self
+            .host
+            .store
+            .start_run(NewRun {
+                id,
+                workspace,
+                workflow: workflow_id,
+                version: row.version,
+                started_at,
+                lease: place.is_some().then(|| self.host.lease()),
+                traceparent: traceparent.as_deref(),
+                entries: &entries,
+            })
+            .await?;
+        if !started {
+            return Err(CommandError::UnknownWorkflow(workflow_id));
+        }
+        info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
+        if let Some(place) = place {
+            let version = row.version;
+            let run = LeasedRun { id, workspace, workflow: workflow_id, version, epoch: 1, started_at, traceparent };
+            let pending = Pending::new(id, run.epoch, entries.len() as i32, undurable);
+            host::spawn(&self.host, place, run, |host, lost, run| Interpreter::begin(host, lost, run, state, pending));
+        }
+        Ok(())
+    }
+}
+
+fn check_input(schema: Option<&Value>, input: &Value) -> Result<(), CommandError> {
+    if !input.is_object() {
+        return Err(CommandError::Invalid(vec![Fault::new("", "input.type", "a run's input is an object")]));
+    }
+    let Some(schema) = schema else { return Ok(()) };
+    // The schema was compiled once when the definition was checked; to do it again costs less than a round trip.
+    let Ok(schema) = jsonschema::draft202012::options().build(schema) else { return Ok(()) };
+    let faults: Vec<_> = schema
+        .iter_errors(input)
+        .take(FAULTS_MAX)
+        .map(|error| Fault::new(error.instance_path().to_string(), "input.schema", error.to_string()))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
+}

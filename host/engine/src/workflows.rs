@@ -1,0 +1,161 @@
+//! Commands on workflows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use armilla_domain::definition::{Checked, Known, StepKind, Workflow, check};
+use armilla_domain::fault::Fault;
+use armilla_domain::id::{WorkflowId, WorkspaceId};
+use armilla_store::{StoreError, WorkflowRow};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tracing::info;
+
+use crate::{CommandError, Engine};
+
+/// A workflow to be made.
+#[derive(Debug)]
+pub struct NewWorkflow {
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// What it does; to be checked.
+    pub definition: Value,
+}
+
+/// A workflow at its newest version.
+#[derive(Debug, Clone)]
+pub struct WorkflowView {
+    /// Its id.
+    pub id: WorkflowId,
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// As its author wrote it.
+    pub definition: Value,
+    /// What its author should look at.
+    pub warnings: Vec<Fault>,
+    /// The newest version, from 1.
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its newest version was made.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Engine {
+    /// Checks a definition and keeps it as a new workflow.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] with every fault of the definition, pointers relative to it.
+    pub async fn create_workflow(
+        &self,
+        workspace: WorkspaceId,
+        new: NewWorkflow,
+    ) -> Result<WorkflowView, CommandError> {
+        let Checked { workflow, warnings } = self.check_definition(workspace, &new.definition).await?;
+        let id = WorkflowId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let row = armilla_store::NewWorkflow {
+            id,
+            workspace,
+            name: &new.name,
+            description: new.description.as_deref(),
+            definition: &new.definition.to_string(),
+            warnings: &serde_json::to_string(&warnings).unwrap_or_default(),
+        };
+        let row = self.host.store.create_workflow(row).await?;
+        self.host.definitions.keep(id, row.version, Arc::new(workflow));
+        info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was created");
+        Ok(view(row)?)
+    }
+
+    /// A workflow of a workspace.
+    ///
+    /// # Errors
+    /// Where there is none, or the database is away.
+    pub async fn workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<WorkflowView, CommandError> {
+        let row = self.host.store.workflow(workspace, id).await?.ok_or(CommandError::UnknownWorkflow(id))?;
+        Ok(view(row)?)
+    }
+
+    /// Workflows of a workspace, newest first.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn workflows(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<WorkflowView>, CommandError> {
+        let rows = self.host.store.workflows(workspace, before, limit).await?;
+        Ok(rows.into_iter().map(view).collect::<Result<_, _>>()?)
+    }
+
+    /// Deletes a workflow. Its runs stay readable, running ones go on.
+    ///
+    /// # Errors
+    /// Where there is none, or the database is away.
+    pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<(), CommandError> {
+        if !self.host.store.delete_workflow(workspace, id).await? {
+            return Err(CommandError::UnknownWorkflow(id));
+        }
+        info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was deleted");
+        Ok(())
+    }
+
+    async fn check_definition(&self, workspace: WorkspaceId, definition: &Value) -> Result<Checked, CommandError> {
+        let sandbox = &self.host.sandbox;
+        let mut known = Known {
+            agents: HashSet::new(),
+            tools: sandbox.tools().into_iter().map(|tool| tool.name.clone()).collect(),
+            evaluators: sandbox.evaluators().into_iter().collect(),
+        };
+        // Which agents to look for is known only after a first reading.
+        if let Ok(checked) = check(definition, &known, &self.host.templates) {
+            let named = agents_of(&checked.workflow);
+            known.agents = self.host.store.agents_among(workspace, &named).await?.into_iter().collect();
+        }
+        let checked = check(definition, &known, &self.host.templates).map_err(CommandError::Invalid)?;
+        self.check_evaluated_expressions(&checked.workflow, &known).await?;
+        Ok(checked)
+    }
+
+    /// Asks the plugins that will judge expressions whether they can read them.
+    async fn check_evaluated_expressions(&self, workflow: &Workflow, known: &Known) -> Result<(), CommandError> {
+        let mut faults = Vec::new();
+        for (pointer, evaluator, expr) in workflow.evaluated_expressions() {
+            // One that is not there yet has its warning already.
+            if known.evaluators.contains(evaluator)
+                && let Err(error) = self.host.sandbox.check_expression(evaluator, expr).await
+            {
+                faults.push(Fault::new(pointer, "definition.expression", error.to_string()));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
+    }
+}
+
+fn agents_of(workflow: &Workflow) -> Vec<String> {
+    let agents = workflow.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Agent(agent) => Some(agent.agent_id.clone()),
+        StepKind::Tool(_) | StepKind::Condition(_) | StepKind::Parallel(_) => None,
+    });
+    agents.collect::<HashSet<_>>().into_iter().collect()
+}
+
+fn view(row: WorkflowRow) -> Result<WorkflowView, StoreError> {
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt(format!("{}: {error}", row.id));
+    Ok(WorkflowView {
+        definition: serde_json::from_str(&row.definition).map_err(corrupt)?,
+        warnings: serde_json::from_str(&row.warnings).map_err(corrupt)?,
+        id: row.id,
+        name: row.name,
+        description: row.description,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}

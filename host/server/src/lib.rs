@@ -1,0 +1,13 @@
+//! The program: command line, configuration, wiring and shutdown.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod command;
+mod demo;
+mod keys;
+mod logging;
+mod migrate;
+mod serve;
+pub mod settings;
+mod signals;
+mod token;

@@ -1,0 +1,268 @@
+//! Settings: the command line before the environment before the file before the defaults, checked together at start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use armilla_api::auth::{AuthConfig, AuthConfigError, Secret};
+use armilla_egress::IpNet;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::keys::{KeyError, Keys};
+
+/// Bytes of a configuration file; a real one has a few hundred.
+const CONFIG_BYTES_MAX: u64 = 64 * 1024;
+const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
+/// What tokens say of who made them and whom they are for, where nobody sets it.
+const ISSUER_DEFAULT: &str = "armilla";
+/// Clocks of machines that run NTP differ by less.
+const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// Settings as the command line and the environment give them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Given {
+    /// Address to serve on; port 0 takes a free one [default: 127.0.0.1:3000]
+    #[arg(long, env = "ARMILLA_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows the fields in its place")]
+    pub place: Place,
+
+    /// Postgres to use, 14 or newer, instead of a private one in the data folder; DATABASE_URL means the same
+    #[arg(long, env = "ARMILLA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Folder whose *.wasm are loaded at start [default: `plugins` in the data folder]
+    #[arg(long, env = "ARMILLA_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+
+    /// Private networks that agents may be in, such as 127.0.0.0/8 for this machine; none by default
+    #[arg(long, env = "ARMILLA_EGRESS_ALLOW", value_name = "CIDR", value_delimiter = ',')]
+    pub egress_allow: Option<Vec<IpNet>>,
+
+    /// Folder of Postgres's programs for the private one, where the usual places are not meant
+    #[arg(long, env = "ARMILLA_POSTGRES_BIN", value_name = "DIR")]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// Where the settings and the data are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Place {
+    /// Folder for keys, compiled plugins and the private Postgres [default: armilla in ~/.local/share, /var/lib/armilla for root]
+    #[arg(long, env = "ARMILLA_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// File with the same settings
+    #[arg(long, env = "ARMILLA_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Settings as the file gives them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    database_url: Option<String>,
+    plugins: Option<PathBuf>,
+    egress_allow: Option<Vec<IpNet>>,
+    postgres_bin: Option<PathBuf>,
+    #[serde(default)]
+    jwt: JwtFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct JwtFile {
+    secret: Option<String>,
+    previous_secret: Option<String>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("the configuration {} cannot be read: {why}", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nowhere to put anything.
+    #[error("there is no home folder for the data: name one with --data-dir")]
+    NoHome,
+    /// The tokens' settings.
+    #[error("the tokens' settings: {0}")]
+    Auth(#[from] AuthConfigError),
+    /// The keys in the data folder.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+/// Everything that was set, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Folder for keys, compiled plugins and the private Postgres.
+    pub data_dir: PathBuf,
+    /// Postgres to use instead of a private one.
+    pub database_url: Option<String>,
+    /// Folder whose components are loaded at start.
+    pub plugins: PathBuf,
+    /// Private networks that may be reached.
+    pub egress_allow: Vec<IpNet>,
+    /// Folder of Postgres's programs.
+    pub postgres_bin: Option<PathBuf>,
+    /// What tokens are judged by.
+    pub auth: AuthConfig,
+    /// What the data folder keeps.
+    pub keys: Keys,
+}
+
+impl Settings {
+    /// Puts everything together, and makes the keys where they are missing.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or a setting makes no sense.
+    pub fn read(given: Given) -> Result<Self, SettingsError> {
+        let file = read_file(given.place.config.as_deref())?;
+        let data_dir = data_dir(&given.place, &file)?;
+        let keys = Keys::open(&data_dir)?;
+        let database_url = given.database_url.or_else(|| environment("DATABASE_URL")).or(file.database_url);
+        Ok(Self {
+            listen: given
+                .listen
+                .or(file.listen)
+                .unwrap_or_else(|| LISTEN_DEFAULT.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 3000)))),
+            plugins: given.plugins.or(file.plugins).unwrap_or_else(|| data_dir.join("plugins")),
+            egress_allow: given.egress_allow.or(file.egress_allow).unwrap_or_default(),
+            postgres_bin: given.postgres_bin.or(file.postgres_bin),
+            auth: auth(file.jwt, &keys)?,
+            database_url,
+            data_dir,
+            keys,
+        })
+    }
+}
+
+/// What tokens are made and judged by, for the command that makes one.
+///
+/// # Errors
+/// As [`Settings::read`].
+pub(crate) fn read_auth(place: &Place) -> Result<AuthConfig, SettingsError> {
+    let file = read_file(place.config.as_deref())?;
+    let keys = Keys::open(&data_dir(place, &file)?)?;
+    auth(file.jwt, &keys)
+}
+
+fn auth(file: JwtFile, keys: &Keys) -> Result<AuthConfig, SettingsError> {
+    let configured = environment("ARMILLA_JWT_SECRET").or(file.secret);
+    let previous = environment("ARMILLA_JWT_PREVIOUS_SECRET").or(file.previous_secret);
+    let name = |variable: &str, file: Option<String>| {
+        environment(variable).or(file).unwrap_or_else(|| ISSUER_DEFAULT.to_owned())
+    };
+    Ok(AuthConfig {
+        current_secret: match configured {
+            Some(secret) => Secret::new(secret)?,
+            None => Secret::new(keys.token_secret()?)?,
+        },
+        previous_secret: previous.map(Secret::new).transpose()?,
+        issuer: name("ARMILLA_JWT_ISSUER", file.issuer),
+        audience: name("ARMILLA_JWT_AUDIENCE", file.audience),
+        leeway: TOKEN_LEEWAY,
+    })
+}
+
+fn read_file(path: Option<&Path>) -> Result<File, SettingsError> {
+    let Some(path) = path else { return Ok(File::default()) };
+    let wrong = |why: String| SettingsError::File { file: path.to_owned(), why };
+    let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    if length > CONFIG_BYTES_MAX {
+        return Err(wrong(format!("it has more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    // The message without the line it quotes: that line may hold a secret.
+    toml::from_str(&text).map_err(|error| wrong(describe(&error, &text)))
+}
+
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    match line {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+fn data_dir(place: &Place, file: &File) -> Result<PathBuf, SettingsError> {
+    if let Some(named) = place.data_dir.clone().or_else(|| file.data_dir.clone()) {
+        return Ok(named);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/armilla"));
+    }
+    let shared = environment("XDG_DATA_HOME").map(PathBuf::from);
+    let shared = shared.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
+    shared.map(|folder| folder.join("armilla")).ok_or(SettingsError::NoHome)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(folder: &Path, config: Option<&str>) -> Given {
+        let config = config.map(|text| {
+            let file = folder.join("armilla.toml");
+            std::fs::write(&file, text).unwrap();
+            file
+        });
+        Given { place: Place { data_dir: Some(folder.join("data")), config }, ..Given::default() }
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_file_and_the_file_before_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "listen = \"127.0.0.1:4000\"\negress-allow = [\"10.0.0.0/8\"]\n";
+        let mut given = given(folder.path(), Some(file));
+        let settings = Settings::read(given.clone()).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:4000".parse().unwrap());
+        assert_eq!(settings.egress_allow, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(settings.plugins, folder.path().join("data/plugins"));
+
+        given.listen = Some("127.0.0.1:5000".parse().unwrap());
+        assert_eq!(Settings::read(given).unwrap().listen, "127.0.0.1:5000".parse().unwrap());
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_refused_with_its_line_and_without_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "listen = \"127.0.0.1:4000\"\n[jwt]\nsekret = \"hush hush hush hush hush hush hush hush\"\n";
+        let error = Settings::read(given(folder.path(), Some(file))).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("sekret"), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_short_secret_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Settings::read(given(folder.path(), Some("[jwt]\nsecret = \"short\"\n"))).unwrap_err().to_string();
+        assert!(error.contains("32 bytes") && !error.contains("short\""), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_and_not_a_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut given = given(folder.path(), None);
+        given.place.config = Some(folder.path().join("absent.toml"));
+        assert!(Settings::read(given).unwrap_err().to_string().contains("absent.toml"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Postgres: every SQL statement of the project, and the private cluster of the embedded default.
+//!
+//! One function is one statement, named for its effect. Absence is an `Option`. Nothing here decides anything about a run: what
+//! is written was decided by `armilla_domain`, and the lease's epoch fences it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod agents;
+pub mod cluster;
+mod error;
+mod journal;
+mod leases;
+mod runs;
+mod workflows;
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
+
+pub use agents::AgentRow;
+pub use error::StoreError;
+pub use journal::{Append, Appended, RunEnd};
+pub use leases::{Lease, LeasedRun};
+pub use runs::{NewRun, RunRow};
+/// Where a server is and how it is entered; parsed from a URL with `parse`.
+pub use sqlx::postgres::PgConnectOptions;
+pub use workflows::{NewWorkflow, WorkflowRow};
+
+/// The schema's history, embedded.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// Connections that one host opens: as many statements as a small Postgres runs well at once. More wait in line.
+pub const CONNECTIONS_MAX: u32 = 16;
+/// How long a statement waits for a connection before the answer is "unavailable": longer than any healthy moment, shorter
+/// than a caller's patience.
+pub const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How many months of journal partitions are made ahead.
+const PARTITION_MONTHS_AHEAD: i32 = 3;
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store on the server of `options`. Connects when first needed, and again after every loss.
+    pub fn new(options: PgConnectOptions) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(CONNECTION_WAIT_MAX)
+            .connect_lazy_with(options.application_name("armilla"));
+        Self { pool }
+    }
+
+    /// Brings the schema up to this program's version.
+    ///
+    /// # Errors
+    /// Where the server is away, or its schema belongs to a newer program.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR.run(&self.pool).await?;
+        self.ensure_journal_partitions().await
+    }
+
+    /// Makes the journal's partitions for this month and the next ones. To be called at start and once a day.
+    ///
+    /// # Errors
+    /// Where the server is away.
+    pub async fn ensure_journal_partitions(&self) -> Result<(), StoreError> {
+        sqlx::query!("select ensure_journal_partitions(now(), $1)", PARTITION_MONTHS_AHEAD).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// Where there is none within [`CONNECTION_WAIT_MAX`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("select 1").fetch_one(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, after what is under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

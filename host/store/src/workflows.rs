@@ -1,0 +1,167 @@
+//! Workflows and their versions.
+
+use armilla_domain::id::{WorkflowId, WorkspaceId};
+use chrono::{DateTime, Utc};
+
+use crate::{Store, StoreError};
+
+/// A workflow to be.
+#[derive(Debug)]
+pub struct NewWorkflow<'a> {
+    /// Its id.
+    pub id: WorkflowId,
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// For people.
+    pub name: &'a str,
+    /// For people.
+    pub description: Option<&'a str>,
+    /// JSON, as its author wrote it.
+    pub definition: &'a str,
+    /// JSON: an array of faults.
+    pub warnings: &'a str,
+}
+
+/// A workflow at its newest version.
+#[derive(Debug, Clone)]
+pub struct WorkflowRow {
+    /// Its id.
+    pub id: WorkflowId,
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// JSON, as its author wrote it.
+    pub definition: String,
+    /// JSON: an array of faults.
+    pub warnings: String,
+    /// The newest version, from 1.
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its newest version was made.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Keeps a workflow as version 1, and its workspace if that is new.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn create_workflow(&self, new: NewWorkflow<'_>) -> Result<WorkflowRow, StoreError> {
+        let made = sqlx::query!(
+            r#"with workspace as (insert into workspaces (id) values ($2) on conflict do nothing),
+            made as (
+                insert into workflows (id, workspace_id, name, description, version) values ($1, $2, $3, $4, 1)
+                returning created_at, updated_at
+            ), version as (
+                insert into workflow_versions (workflow_id, version, definition, warnings) values ($1, 1, $5, $6)
+            )
+            select created_at as "created_at!", updated_at as "updated_at!" from made"#,
+            new.id.uuid(),
+            new.workspace.uuid(),
+            new.name,
+            new.description,
+            new.definition,
+            new.warnings,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(WorkflowRow {
+            id: new.id,
+            name: new.name.to_owned(),
+            description: new.description.map(str::to_owned),
+            definition: new.definition.to_owned(),
+            warnings: new.warnings.to_owned(),
+            version: 1,
+            created_at: made.created_at,
+            updated_at: made.updated_at,
+        })
+    }
+
+    /// A workflow of a workspace.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<Option<WorkflowRow>, StoreError> {
+        let row = sqlx::query!(
+            "select w.name, w.description, w.version, w.created_at, w.updated_at, v.definition, v.warnings
+            from workflows w join workflow_versions v on v.workflow_id = w.id and v.version = w.version
+            where w.id = $1 and w.workspace_id = $2 and w.deleted_at is null",
+            id.uuid(),
+            workspace.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| WorkflowRow {
+            id,
+            name: row.name,
+            description: row.description,
+            definition: row.definition,
+            warnings: row.warnings,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }))
+    }
+
+    /// Workflows of a workspace, newest first, from before `before` on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn workflows(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<WorkflowRow>, StoreError> {
+        let rows = sqlx::query!(
+            "select w.id, w.name, w.description, w.version, w.created_at, w.updated_at, v.definition, v.warnings
+            from workflows w join workflow_versions v on v.workflow_id = w.id and v.version = w.version
+            where w.workspace_id = $1 and w.deleted_at is null and ($2::uuid is null or w.id < $2)
+            order by w.id desc limit $3",
+            workspace.uuid(),
+            before.map(WorkflowId::uuid),
+            i64::from(limit),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let workflow = rows.into_iter().map(|row| WorkflowRow {
+            id: WorkflowId::from_uuid(row.id),
+            name: row.name,
+            description: row.description,
+            definition: row.definition,
+            warnings: row.warnings,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        });
+        Ok(workflow.collect())
+    }
+
+    /// The definition of one version, deleted or not, for a run that is on it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn definition(&self, id: WorkflowId, version: i32) -> Result<Option<String>, StoreError> {
+        let definition = sqlx::query_scalar!(
+            "select definition from workflow_versions where workflow_id = $1 and version = $2",
+            id.uuid(),
+            version,
+        );
+        Ok(definition.fetch_optional(&self.pool).await?)
+    }
+
+    /// Deletes a workflow. Its runs stay, and go on. Says whether there was one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "update workflows set deleted_at = now() where id = $1 and workspace_id = $2 and deleted_at is null",
+            id.uuid(),
+            workspace.uuid(),
+        );
+        Ok(done.execute(&self.pool).await?.rows_affected() == 1)
+    }
+}
