@@ -6,7 +6,7 @@ use std::time::Duration;
 use armilla_domain::fault::{FAULTS_MAX, Fault};
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
-use armilla_domain::run::{RunFacts, State};
+use armilla_domain::run::{RunFacts, RunStatus, State};
 use armilla_store::{LeasedRun, NewRun};
 use serde_json::Value;
 use tracing::info;
@@ -43,15 +43,26 @@ impl Engine {
         let ending = self.host.waiting.join(id);
         let started = self.begin_run(workspace, id, command).await;
         let view = match started {
-            Ok(()) if bound.is_zero() => self.run(workspace, id).await,
-            Ok(()) => self.wait_for_end(workspace, id, bound).await,
+            Ok(as_started) => {
+                let view = if bound.is_zero() {
+                    self.run(workspace, id).await
+                } else {
+                    self.wait_for_end(workspace, id, bound).await
+                };
+                match view {
+                    // The run exists, and whoever started it must learn its id, even if no more can be said right now.
+                    Err(CommandError::Store(error)) if error.is_unavailable() => Ok(as_started),
+                    view => view,
+                }
+            }
             Err(error) => Err(error),
         };
         self.host.waiting.leave(id, ending);
         view
     }
 
-    async fn begin_run(&self, workspace: WorkspaceId, id: RunId, command: StartRun) -> Result<(), CommandError> {
+    /// Begins a run, and gives it as it stands then.
+    async fn begin_run(&self, workspace: WorkspaceId, id: RunId, command: StartRun) -> Result<RunView, CommandError> {
         let StartRun { workflow: workflow_id, input, traceparent } = command;
         if self.host.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
@@ -96,13 +107,26 @@ impl Engine {
             return Err(CommandError::UnknownWorkflow(workflow_id));
         }
         info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
+        let version = row.version;
+        let as_started = RunView {
+            id,
+            workflow: workflow_id,
+            version,
+            status: if place.is_some() { RunStatus::Running } else { RunStatus::Queued },
+            input: Arc::clone(state.input()),
+            vars: Value::Object(serde_json::Map::new()),
+            output: Value::Null,
+            error: None,
+            created_at: started_at,
+            started_at: Some(started_at),
+            finished_at: None,
+        };
         if let Some(place) = place {
-            let version = row.version;
             let run = LeasedRun { id, workspace, workflow: workflow_id, version, epoch: 1, started_at, traceparent };
             let pending = Pending::new(id, run.epoch, entries.len() as i32, undurable);
             host::spawn(&self.host, place, run, |host, lost, run| Interpreter::begin(host, lost, run, state, pending));
         }
-        Ok(())
+        Ok(as_started)
     }
 }
 

@@ -14,6 +14,9 @@ use crate::problem::{Code, Problem};
 use crate::request::{JsonBody, PathText, Query};
 use crate::state::ApiState;
 
+/// What an answer has beside the configuration.
+const READ_ONLY_FIELDS: [&str; 3] = ["version", "createdAt", "updatedAt"];
+
 /// Register an agent
 ///
 /// Its id is the caller's choice; workflows name it in `agentId`. Whether the agent answers is found out by the first call.
@@ -72,6 +75,7 @@ pub(crate) async fn get_agent(
 /// Replace an agent's configuration
 ///
 /// From the next call on, in running workflows too. The body's `id` may be left out, and is the path's where it is there.
+/// What was read may be sent back: `version`, `createdAt` and `updatedAt` are the server's, and ignored.
 #[utoipa::path(put, path = "/agents/{id}", operation_id = "replaceAgent", tag = "agents",
     params(("id" = String, Path, description = "The agent's id.", example = "research-agent")),
     request_body(content = AgentConfigSchema, example = json!({
@@ -83,8 +87,11 @@ pub(crate) async fn replace_agent(
     State(state): State<ApiState>,
     Admin(caller): Admin,
     PathText(id): PathText,
-    JsonBody(config): JsonBody<Value>,
+    JsonBody(mut config): JsonBody<Value>,
 ) -> Result<Json<AgentResponse>, Problem> {
+    if let Some(fields) = config.as_object_mut() {
+        fields.retain(|name, _| !READ_ONLY_FIELDS.contains(&name.as_str()));
+    }
     let agent = state.engine.replace_agent(caller.workspace, &id, &config).await;
     let agent = agent.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
     Ok(Json(AgentResponse { agent: agent.into() }))

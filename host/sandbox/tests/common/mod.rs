@@ -10,6 +10,7 @@ use armilla_domain::call::CallContext;
 use armilla_domain::id::RunId;
 use armilla_sandbox::{Limits, Sandbox, SandboxConfig};
 use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
 
 /// A folder of the target folder, which `make plugins` fills.
 pub(crate) fn built(folder: &str) -> PathBuf {
@@ -36,8 +37,10 @@ pub(crate) async fn sandbox_of(folder: &str, limits: Limits) -> Sandbox {
     sandbox
 }
 
+/// The shipped plugins: one sandbox for all tests of a program.
 pub(crate) async fn shipped() -> Sandbox {
-    sandbox_of("plugins", Limits::default()).await
+    static SHIPPED: OnceCell<Sandbox> = OnceCell::const_new();
+    SHIPPED.get_or_init(|| sandbox_of("plugins", Limits::default())).await.clone()
 }
 
 /// A sandbox with the hostile plugin in it, and little patience.

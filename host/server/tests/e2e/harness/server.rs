@@ -1,0 +1,84 @@
+//! A server in the test's own process, put together as `armilla serve` does it.
+
+use std::sync::Arc;
+
+use armilla_agents::Agents;
+use armilla_api::auth::{Authenticator, Claims, Role, mint};
+use armilla_api::state::{ApiState, Check};
+use armilla_domain::id::WorkspaceId;
+use armilla_egress::{Egress, EgressPolicy};
+use armilla_engine::{Engine, Parts, SystemChance, SystemClock};
+use armilla_store::Store;
+use armilla_testkit::agent::ScriptedAgent;
+use armilla_testkit::db::TestDatabase;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use super::plugins::sandbox;
+use super::{Client, auth_config, claims};
+
+/// It ends with the test's runtime, as a host that is killed.
+pub(crate) struct TestServer {
+    pub(crate) engine: Engine,
+    pub(crate) admin: Client,
+}
+
+impl TestServer {
+    /// A server on a database of its own.
+    pub(crate) async fn start() -> Self {
+        Self::on(&TestDatabase::create().await, 1).await
+    }
+
+    /// A server on a database of its own, and an agent that it knows as `scripted`.
+    pub(crate) async fn with_agent() -> (Self, ScriptedAgent) {
+        let (server, agent) = tokio::join!(Self::start(), ScriptedAgent::start());
+        server.admin.register(&agent).await;
+        (server, agent)
+    }
+
+    /// One of several servers on a database; `host` tells them apart.
+    pub(crate) async fn on(database: &TestDatabase, host: u128) -> Self {
+        let store = Store::new(database.connect_options());
+        let egress = Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] }).unwrap();
+        let engine = Engine::new(Parts {
+            store: store.clone(),
+            agents: Agents::new(egress),
+            sandbox: sandbox().await,
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            host_id: Uuid::from_u128(host),
+        });
+        let router = armilla_api::router(ApiState {
+            engine: engine.clone(),
+            authenticator: Arc::new(Authenticator::new(&auth_config()).unwrap()),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            readiness: Arc::new(move || {
+                let store = store.clone();
+                Box::pin(async move {
+                    vec![Check { name: "database".to_owned(), ok: store.ping().await.is_ok(), detail: None }]
+                })
+            }),
+        });
+        engine.start().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let admin = Client::new(url, Some(token(&claims(Role::Admin))));
+        Self { engine, admin }
+    }
+
+    /// Somebody of the default workspace.
+    pub(crate) fn client(&self, role: Role) -> Client {
+        self.admin.as_bearer(token(&claims(role)))
+    }
+
+    /// The admin of another workspace.
+    pub(crate) fn admin_of(&self, workspace: WorkspaceId) -> Client {
+        self.admin.as_bearer(token(&Claims { ws: Some(workspace), ..claims(Role::Admin) }))
+    }
+}
+
+fn token(claims: &Claims) -> String {
+    mint(&auth_config().current_secret, claims).unwrap()
+}

@@ -1,0 +1,23 @@
+//! The whole program from outside: real HTTP, a real Postgres, real components, agents that are real servers. Each test has
+//! a database of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod agent_calls;
+mod agents;
+mod contract;
+mod database;
+mod documented_example;
+mod durability;
+mod errors;
+mod flow;
+mod harness;
+mod hostile;
+mod lists;
+mod process;
+mod recorded;
+mod tokens;
+mod tools;
+mod waiting;
+mod workflows;
+mod workspaces;
