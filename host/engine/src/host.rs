@@ -47,6 +47,8 @@ pub(crate) struct Host {
     /// The runs that are driven here: the epoch of each, and how to stop it at once.
     held: Mutex<HashMap<RunId, (i64, CancellationToken)>>,
     tasks: TaskTracker,
+    /// Set once, when no run is held any more.
+    stopped: CancellationToken,
 }
 
 /// Room for one run on this host.
@@ -80,6 +82,7 @@ impl Host {
             places: Arc::new(Semaphore::new(RUNS_PER_HOST_MAX)),
             held: Mutex::default(),
             tasks: TaskTracker::new(),
+            stopped: CancellationToken::new(),
         }
     }
 
@@ -161,7 +164,8 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
         info!(runs = released, "{released} unfinished runs of this host's last life go on");
     }
     host.tasks.spawn(claim_forever(Arc::clone(host)));
-    host.tasks.spawn(renew_forever(Arc::clone(host)));
+    // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
+    tokio::spawn(renew_forever(Arc::clone(host)));
     host.tasks.spawn(look_after_partitions(Arc::clone(host)));
     Ok(())
 }
@@ -173,6 +177,7 @@ pub(crate) async fn stop(host: &Host) {
     if tokio::time::timeout(SHUTDOWN_GRACE + LEASE_MARGIN, host.tasks.wait()).await.is_err() {
         warn!("Some runs could not be let go; they are resumed when their leases run out");
     }
+    host.stopped.cancel();
 }
 
 async fn claim_forever(host: Arc<Host>) {
@@ -205,9 +210,9 @@ async fn renew_forever(host: Arc<Host>) {
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
     loop {
-        renewals.tick().await;
-        if host.stopping.is_cancelled() && host.held_runs().is_empty() {
-            return;
+        tokio::select! {
+            _ = renewals.tick() => {}
+            () = host.stopped.cancelled() => return,
         }
         let held = host.held_runs();
         if held.is_empty() {

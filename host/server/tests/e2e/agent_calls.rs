@@ -75,7 +75,8 @@ async fn an_agent_that_is_not_registered_fails_the_run_that_comes_to_it() {
 async fn every_attempt_of_a_visit_has_one_idempotency_key_and_says_which_it_is() {
     let (server, agent) = TestServer::with_agent().await;
     agent.answers(Answer::error(503, "overloaded"));
-    let run = server.admin.run_steps(json!([with(agent_step("ask", "Hi"), quick_retry(3)), agent_step("next", "Ho")])).await;
+    let run =
+        server.admin.run_steps(json!([with(agent_step("ask", "Hi"), quick_retry(3)), agent_step("next", "Ho")])).await;
     let run = run["id"].as_str().unwrap();
     let headers = |name: &str| agent.calls().iter().map(|call| call.header(name).to_owned()).collect::<Vec<_>>();
     let keys = [format!("{run}:ask:1"), format!("{run}:ask:1"), format!("{run}:next:1")];

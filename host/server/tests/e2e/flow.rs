@@ -33,7 +33,8 @@ async fn a_group_fails_fast_and_lets_go_of_the_other_branches() {
     let (server, agent) = TestServer::with_agent().await;
     agent.answers(Answer::never());
     agent.answers(Answer::error(400, "no"));
-    let steps = json!([{ "type": "parallel", "id": "group", "steps": [agent_step("slow", "a"), agent_step("bad", "b")] }]);
+    let steps =
+        json!([{ "type": "parallel", "id": "group", "steps": [agent_step("slow", "a"), agent_step("bad", "b")] }]);
     let run = server.admin.run_steps(steps).await;
     assert_eq!(run["status"], "failed");
     assert_eq!(run["error"]["code"], "agent.refused");

@@ -69,9 +69,12 @@ async fn a_run_goes_on_when_its_caller_hangs_up() {
 async fn many_runs_at_once_each_get_their_own_answer() {
     let (server, agent) = TestServer::with_agent().await;
     agent.answers_only_together(8);
-    let workflow = server.admin.create(json!({ "steps": [
+    let workflow = server
+        .admin
+        .create(json!({ "steps": [
         agent_step("ask", "Hi {{ n }}"),
-    ], "output": { "n": "n" } })).await;
+    ], "output": { "n": "n" } }))
+        .await;
     let mut runs = tokio::task::JoinSet::new();
     for n in 0..8 {
         let (client, workflow) = (server.admin.clone(), workflow.clone());

@@ -1,0 +1,88 @@
+//! Registering, changing and removing agents.
+
+use armilla_testkit::agent::ScriptedAgent;
+use serde_json::json;
+
+use crate::harness::{TestServer, agent_step};
+
+#[tokio::test]
+async fn an_agent_is_made_read_changed_and_removed() {
+    let server = TestServer::start().await;
+    let config = json!({
+        "id": "writer-agent", "displayName": "Writer", "protocol": "openai", "endpoint": "http://127.0.0.1:1/v1",
+        "model": { "modelId": "small" }, "systemPromptTemplate": "You write.", "limits": { "timeout": "30s" },
+    });
+    let answer = server.admin.post("/agents", &config).await;
+    assert_eq!(answer.header("location"), "/agents/writer-agent");
+    let made = answer.expect(201)["agent"].take();
+    for (field, value) in config.as_object().unwrap() {
+        assert_eq!(&made[field], value);
+    }
+    assert_eq!(made["version"], 1);
+    assert_eq!(server.admin.get("/agents/writer-agent").await.expect(200)["agent"], made);
+
+    let other = json!({ "protocol": "http", "endpoint": "http://127.0.0.1:2" });
+    for version in [2, 3] {
+        let changed = server.admin.put("/agents/writer-agent", &other).await.expect(200)["agent"].take();
+        assert_eq!((&changed["version"], &changed["protocol"]), (&json!(version), &json!("http")));
+        assert!(changed.get("model").is_none(), "a configuration is replaced whole: {changed:#}");
+        assert_eq!(changed["createdAt"], made["createdAt"]);
+    }
+    server.admin.delete("/agents/writer-agent").await.expect(204);
+    server.admin.get("/agents/writer-agent").await.problem(404, "agent.not_found");
+    server.admin.put("/agents/writer-agent", &other).await.problem(404, "agent.not_found");
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_is_a_conflict_and_nothing_changes() {
+    let (server, agent) = TestServer::with_agent().await;
+    let config = json!({ "id": "scripted", "protocol": "http", "endpoint": "http://127.0.0.1:1" });
+    server.admin.post("/agents", &config).await.problem(409, "agent.exists");
+    let kept = server.admin.get("/agents/scripted").await.expect(200);
+    assert_eq!((&kept["agent"]["endpoint"], &kept["agent"]["version"]), (&json!(agent.endpoint()), &json!(1)));
+}
+
+#[tokio::test]
+async fn every_fault_of_a_configuration_comes_at_once() {
+    let server = TestServer::start().await;
+    let config =
+        json!({ "id": "Not Kebab", "protocol": "telepathy", "endpoint": "ftp://x", "model": { "temperature": 9 } });
+    let problem = server.admin.post("/agents", &config).await.problem(422, "agent.invalid");
+    let mut pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/endpoint", "/id", "/model/temperature", "/protocol"]);
+    server
+        .admin
+        .put("/agents/a", &json!({ "id": "b", "protocol": "http", "endpoint": "http://h" }))
+        .await
+        .problem(422, "agent.invalid");
+}
+
+#[tokio::test]
+async fn a_changed_agent_is_called_from_the_next_call_on_and_the_step_says_which_version_answered() {
+    let (server, first) = TestServer::with_agent().await;
+    let second = ScriptedAgent::start().await;
+    let workflow = server.admin.create(json!({ "steps": [agent_step("ask", "Hi")] })).await;
+    let before = server.admin.run(&workflow, json!({})).await;
+    let config = json!({ "protocol": "openai", "endpoint": second.endpoint() });
+    server.admin.put("/agents/scripted", &config).await.expect(200);
+    let after = server.admin.run(&workflow, json!({})).await;
+    assert_eq!((first.calls().len(), second.calls().len()), (1, 1));
+    let mut answerers = Vec::new();
+    for run in [before, after] {
+        answerers.push(server.admin.steps(run["id"].as_str().unwrap()).await[0]["answerer"].take());
+    }
+    assert_eq!((&answerers[0]["version"], &answerers[1]["version"]), (&json!("1"), &json!("2")));
+    assert_ne!(answerers[0]["digest"], answerers[1]["digest"]);
+}
+
+#[tokio::test]
+async fn an_agent_in_a_network_that_is_not_let_through_is_not_called() {
+    let server = TestServer::start().await;
+    let config = json!({ "id": "scripted", "protocol": "http", "endpoint": "http://10.1.2.3/" });
+    server.admin.post("/agents", &config).await.expect(201);
+    let run = server.admin.run_steps(json!([agent_step("ask", "Hi")])).await;
+    assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("agent.address_refused")), "{run:#}");
+    assert_eq!(run["error"]["attempts"], 1);
+}

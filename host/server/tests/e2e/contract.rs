@@ -1,0 +1,126 @@
+//! The OpenAPI document and the server that serves it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::TestServer;
+
+/// What the design fixes for existing clients, and what this version adds.
+const PROMISED: [(&str, &str); 18] = [
+    ("post", "/workflows"),
+    ("get", "/workflows"),
+    ("get", "/workflows/{id}"),
+    ("delete", "/workflows/{id}"),
+    ("post", "/workflows/{id}/run"),
+    ("get", "/workflows/{id}/runs"),
+    ("get", "/runs/{id}"),
+    ("get", "/runs/{id}/steps"),
+    ("post", "/agents"),
+    ("get", "/agents"),
+    ("get", "/agents/{id}"),
+    ("put", "/agents/{id}"),
+    ("delete", "/agents/{id}"),
+    ("get", "/tools"),
+    ("get", "/tools/{name}"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/openapi.json"),
+];
+
+#[tokio::test]
+async fn the_document_covers_what_is_promised_and_every_operation_of_it_is_served() {
+    let server = TestServer::start().await;
+    let document = server.admin.without_token().get("/openapi.json").await.expect(200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    for (method, path) in PROMISED {
+        assert!(document["paths"][path][method].is_object(), "{method} {path}");
+    }
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let concrete = path.replace("{id}", "x").replace("{name}", "x").replace("{code}", "x");
+            let answer = server.admin.send(server.admin.request(method.clone(), &concrete)).await;
+            let code = answer.body["code"].as_str().unwrap_or_default();
+            assert!(!code.starts_with("route.") && answer.status != 500, "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_that_needs_a_token_says_so_and_does() {
+    let server = TestServer::start().await;
+    let document = server.admin.get("/openapi.json").await.expect(200);
+    let nobody = server.admin.without_token();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let needs_token = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = nobody.send(nobody.request(method.clone(), path)).await;
+            assert_eq!(answer.status == 401, needs_token, "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_has_exactly_the_documented_fields() {
+    let server = TestServer::start().await;
+    let document = server.admin.get("/openapi.json").await.expect(200);
+    let definition = json!({ "steps": [{ "type": "tool", "id": "t", "toolName": "jq", "params": { "filter": "1" } }] });
+    let workflow = server.admin.create(definition).await;
+    let run = server.admin.run(&workflow, json!({})).await;
+    let run_id = run["id"].as_str().unwrap().to_owned();
+    let agent = json!({ "id": "a", "protocol": "http", "endpoint": "http://h.example.com" });
+    server.admin.post("/agents", &agent).await.expect(201);
+
+    let workflow = server.admin.get(&format!("/workflows/{workflow}")).await.expect(200)["workflow"].take();
+    let summary = server.admin.get(&format!("/workflows/{}/runs", workflow["id"].as_str().unwrap())).await.expect(200)
+        ["runs"][0]
+        .take();
+    let step = server.admin.steps(&run_id).await.remove(0);
+    let tool = server.admin.get("/tools/jq").await.expect(200)["tool"].take();
+    let agent = server.admin.get("/agents/a").await.expect(200)["agent"].take();
+    let answered = [
+        ("Workflow", workflow),
+        ("Run", run),
+        ("RunSummary", summary),
+        ("Step", step),
+        ("Tool", tool),
+        ("Agent", agent),
+    ];
+    for (name, value) in answered {
+        let (fields, required) = fields_of(&document, &document["components"]["schemas"][name]);
+        assert!(!fields.is_empty(), "{name} is documented");
+        for field in value.as_object().unwrap().keys() {
+            assert!(fields.contains(field), "{name}.{field} is not documented");
+        }
+        for field in required {
+            assert!(value.get(&field).is_some(), "{name}.{field} is missing: {value:#}");
+        }
+    }
+}
+
+/// The fields of an object's schema and those that are required, its parts included.
+fn fields_of(document: &Value, schema: &Value) -> (Vec<String>, Vec<String>) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/components/schemas/")) {
+        return fields_of(document, &document["components"]["schemas"][name]);
+    }
+    let mut fields: Vec<String> =
+        schema["properties"].as_object().into_iter().flat_map(|own| own.keys().cloned()).collect();
+    let required = schema["required"].as_array().into_iter().flatten();
+    let mut required: Vec<String> = required.map(|name| name.as_str().unwrap().to_owned()).collect();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let (more, more_required) = fields_of(document, part);
+        fields.extend(more);
+        required.extend(more_required);
+    }
+    (fields, required)
+}
+
+#[tokio::test]
+async fn the_process_is_alive_and_ready() {
+    let server = TestServer::start().await;
+    let nobody = server.admin.without_token();
+    assert_eq!(nobody.get("/healthz").await.expect(200)["status"], "ok");
+    let ready = nobody.get("/readyz").await.expect(200);
+    assert_eq!((&ready["status"], &ready["checks"][0]["name"]), (&json!("ready"), &json!("database")));
+}
