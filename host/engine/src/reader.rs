@@ -103,7 +103,7 @@ impl Engine {
         let store = &self.host.store;
         let rows = store.runs_of_workflow(workspace, workflow, before, limit).await?;
         // A deleted workflow is known by its runs.
-        if rows.is_empty() && before.is_none() && store.workflow(workspace, workflow).await?.is_none() {
+        if rows.is_empty() && before.is_none() && store.newest_version(workspace, workflow).await?.is_none() {
             return Err(CommandError::UnknownWorkflow(workflow));
         }
         Ok(rows.into_iter().map(view_without_payload).collect::<Result<_, _>>()?)

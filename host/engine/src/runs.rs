@@ -67,9 +67,9 @@ impl Engine {
         if self.host.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
         }
-        let row = self.host.store.workflow(workspace, workflow_id).await?;
-        let row = row.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
-        let workflow = self.host.workflow(workflow_id, row.version).await?;
+        let version = self.host.store.newest_version(workspace, workflow_id).await?;
+        let version = version.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
+        let workflow = self.host.workflow(workflow_id, version).await?;
         check_input(workflow.input_schema.as_ref(), &input)?;
 
         let started_at = self.host.clock.now();
@@ -96,7 +96,7 @@ impl Engine {
                 id,
                 workspace,
                 workflow: workflow_id,
-                version: row.version,
+                version,
                 started_at,
                 lease: place.is_some().then(|| self.host.lease()),
                 traceparent: traceparent.as_deref(),
@@ -107,7 +107,6 @@ impl Engine {
             return Err(CommandError::UnknownWorkflow(workflow_id));
         }
         info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
-        let version = row.version;
         let as_started = RunView {
             id,
             workflow: workflow_id,

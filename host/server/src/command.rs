@@ -47,14 +47,15 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Reads the settings, begins to log, and runs `work` on a runtime of its own.
+/// Begins to log, reads the settings, and runs `work` on a runtime of its own.
 fn blocking<F, E>(given: Given, work: impl FnOnce(Settings) -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let settings = Settings::read(given).map_err(|error| error.to_string())?;
+    // Before the settings are read, which may make a secret and say so.
     logging::start();
+    let settings = Settings::read(given).map_err(|error| error.to_string())?;
     on_runtime(work(settings))
 }
 

@@ -15,9 +15,9 @@ mod workflows;
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool};
 
 pub use agents::AgentRow;
 pub use error::StoreError;
@@ -36,6 +36,8 @@ pub const CONNECTIONS_MAX: u32 = 16;
 /// How long a statement waits for a connection before the answer is "unavailable": longer than any healthy moment, shorter
 /// than a caller's patience.
 pub const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long a connection may rest and still be trusted without a question.
+const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
 /// How many months of journal partitions are made ahead.
 const PARTITION_MONTHS_AHEAD: i32 = 3;
 
@@ -51,6 +53,17 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(CONNECTION_WAIT_MAX)
+            // A question before every statement would double the round trips; after a rest it finds the connections that a
+            // restart of the server has broken.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE_UNTESTED_MAX {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options.application_name("armilla"));
         Self { pool }
     }

@@ -105,6 +105,19 @@ impl Store {
         }))
     }
 
+    /// The newest version of a workflow: what a run of it starts on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn newest_version(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<Option<i32>, StoreError> {
+        let version = sqlx::query_scalar!(
+            "select version from workflows where id = $1 and workspace_id = $2 and deleted_at is null",
+            id.uuid(),
+            workspace.uuid(),
+        );
+        Ok(version.fetch_optional(&self.pool).await?)
+    }
+
     /// Workflows of a workspace, newest first, from before `before` on.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub(super) fn progress(text: &str, elapsed: Duration) {
     if stdout().is_terminal() {
         let _ = write!(stdout(), "\r\x1b[2K  {text} … {:.0} s", elapsed.as_secs_f64());
         let _ = stdout().flush();
-    } else if elapsed.as_secs() % 5 == 0 {
+    } else if elapsed.as_secs().is_multiple_of(5) {
         line(&format!("  {text} … {:.0} s", elapsed.as_secs_f64()));
     }
 }

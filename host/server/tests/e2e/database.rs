@@ -33,9 +33,9 @@ async fn a_postgres_that_goes_away_in_the_middle_of_a_run_costs_nothing_but_time
     client.without_token().get("/readyz").await.expect(200);
 
     postgres.stop().await;
+    let empty = json!({});
     let (read, started, ready) = (format!("/runs/{run}"), format!("/workflows/{workflow}/run"), client.without_token());
-    let (read, started, ready) =
-        tokio::join!(client.get(&read), client.post(&started, &json!({})), ready.get("/readyz"));
+    let (read, started, ready) = tokio::join!(client.get(&read), client.post(&started, &empty), ready.get("/readyz"));
     assert_eq!(read.header("retry-after"), "1");
     read.problem(503, "store.unavailable");
     started.problem(503, "store.unavailable");

@@ -86,7 +86,7 @@ async fn the_tools_of_all_plugins_are_listed_with_their_schemas() {
 async fn parameters_that_do_not_fit_the_tools_schema_fail_the_step_at_once() {
     let server = TestServer::start().await;
     let run = server.admin.run_steps(json!([tool_step("slug", "text.slugify", json!({ "texts": 7 }))])).await;
-    assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("tool.bad_input")), "{run:#}");
+    assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("tool.invalid_input")), "{run:#}");
     assert_eq!(run["error"]["attempts"], 1);
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
-use armilla_api::state::{ApiState, Check};
+use armilla_api::{ApiState, Check};
 use armilla_domain::id::WorkspaceId;
 use armilla_egress::{Egress, EgressPolicy};
 use armilla_engine::{Engine, Parts, SystemChance, SystemClock};
