@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use armilla_agents::Agents;
 use armilla_api::auth::Authenticator;
@@ -15,6 +16,7 @@ use armilla_store::cluster::{
 };
 use armilla_store::{Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::keys::KeyError;
@@ -23,6 +25,9 @@ use crate::signals::Ending;
 
 /// The file in the data folder that tells where the server listens, while it does.
 pub(crate) const ADDRESS_FILE: &str = "address";
+
+/// How long connections may outlive the engine: a caller that never finishes its request must not keep the host.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the server does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -144,13 +149,23 @@ async fn serve_on(
     let address_file = settings.data_dir.join(ADDRESS_FILE);
     std::fs::write(&address_file, format!("{address}\n"))?;
     info!(address = %address, "Ready on http://{address}");
-    let stopping = engine.clone();
-    let served = armilla_api::serve(listener, state, async move {
+    let (ask, asked) = oneshot::channel();
+    let serving = armilla_api::serve(listener, state, async move {
         ending.asked().await;
-        // Whoever waits for a run is answered as soon as the engine stops, so the connections end by themselves.
-        tokio::spawn(async move { stopping.stop().await });
+        // Nobody hears it only where serving is over already.
+        let _ = ask.send(());
     });
-    let served = served.await;
+    let stopping = async {
+        // Fails only where serving failed, and then the stop is the same.
+        let _ = asked.await;
+        // Whoever waits for a run is answered as soon as the engine stops, so most connections end by themselves.
+        engine.stop().await;
+        tokio::time::sleep(CONNECTIONS_GRACE).await;
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = stopping => Ok(()),
+    };
     engine.stop().await;
     // Already gone, if somebody cleared the folder; nothing is lost with it.
     let _ = std::fs::remove_file(&address_file);

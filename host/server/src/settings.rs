@@ -192,8 +192,8 @@ fn read_file(path: Option<&Path>) -> Result<File, SettingsError> {
 }
 
 fn describe(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
-    match line {
+    let newlines_before = |start: usize| text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+    match error.span().map(|span| newlines_before(span.start) + 1) {
         Some(line) => format!("line {line}: {}", error.message()),
         None => error.message().to_owned(),
     }

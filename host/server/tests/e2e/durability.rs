@@ -5,6 +5,8 @@ use armilla_testkit::db::TestDatabase;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::harness::{Client, ServerProcess, TestServer, agent_step, until, with};
 
@@ -173,4 +175,36 @@ async fn a_run_that_a_stopping_host_lets_go_is_taken_up_by_another() {
     let ended = other.admin.ended(&run).await;
     assert_eq!(ended["vars"], json!({ "one": "alpha", "two": "ok", "three": "ok" }), "{ended:#}");
     assert_eq!(messages(&agent), ["First", "After alpha", "After ok"]);
+}
+
+#[tokio::test]
+async fn a_host_that_stops_does_not_wait_for_a_retry_that_is_far_off() {
+    let (database, agent) = tokio::join!(TestDatabase::create(), ScriptedAgent::start());
+    let folder = tempfile::tempdir().unwrap();
+    agent.answers(Answer::error(503, "overloaded"));
+    let mut server = ServerProcess::start(folder.path(), Some(&database.url())).await;
+    let client = server.client("admin").await;
+    let step = with(agent_step("ask", "Hi"), json!({ "retry": { "initialDelay": "10m", "maxDelay": "10m" } }));
+    let run = started(&client, &agent, json!({ "steps": [step] })).await;
+    until("the failed attempt is recorded", || async {
+        (client.steps(&run).await[0]["status"] == "failed").then_some(())
+    })
+    .await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
+    assert!(server.log().contains("is let go, to be resumed"));
+}
+
+#[tokio::test]
+async fn a_caller_that_never_finishes_its_request_does_not_keep_the_host_from_stopping() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(folder.path(), Some(&database.url())).await;
+    let address = std::fs::read_to_string(folder.path().join("address")).unwrap();
+    let mut caller = TcpStream::connect(address.trim()).await.unwrap();
+    caller.write_all(b"GET /healthz HTTP/1.1\r\nhost: armilla\r\n").await.unwrap();
+    // Answered after the connection above was taken.
+    server.client("viewer").await.get("/workflows").await.expect(200);
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 }

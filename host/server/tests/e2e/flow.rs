@@ -128,3 +128,21 @@ async fn a_run_that_takes_longer_than_it_may_is_timed_out() {
     assert_eq!((&run["status"], &run["error"]["code"]), (&json!("timedOut"), &json!("run.timeout")), "{run:#}");
     assert_eq!(server.admin.steps(run["id"].as_str().unwrap()).await[0]["status"], "cancelled");
 }
+
+#[tokio::test]
+async fn a_template_that_would_work_or_write_without_end_fails_its_step() {
+    let (server, agent) = TestServer::with_agent().await;
+    for endless in [
+        "{{ 'x' * 1000000000 }}",
+        "{% set long = 'x' * 1000 %}{% for i in range(1000) %}{{ long * 1000 }}{% endfor %}",
+        "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}",
+    ] {
+        let run = server.admin.run_steps(json!([agent_step("ask", endless)])).await;
+        assert_eq!(
+            (&run["status"], &run["error"]["code"]),
+            (&json!("failed"), &json!("expr.limit")),
+            "{endless}: {run:#}"
+        );
+    }
+    assert_eq!(agent.calls().len(), 0);
+}

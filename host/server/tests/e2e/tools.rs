@@ -111,3 +111,14 @@ async fn an_expression_that_its_evaluator_cannot_read_is_a_fault_of_the_definiti
     assert_eq!(problem["errors"][0]["pointer"], "/definition/steps/0/expr");
     assert_eq!(problem["errors"][0]["code"], "definition.expression");
 }
+
+#[tokio::test]
+async fn a_condition_that_its_evaluator_cannot_judge_fails_with_the_reason() {
+    let server = TestServer::start().await;
+    for (expr, code) in [("missing.field", "expr.failed"), ("1 + 1", "expr.type")] {
+        let inner = json!([tool_step("t", "jq", json!({ "filter": "." }))]);
+        let check = json!({ "type": "condition", "id": "check", "evaluator": "cel", "expr": expr, "then": inner });
+        let run = server.admin.run_steps(json!([check])).await;
+        assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!(code)), "{run:#}");
+    }
+}
