@@ -8,10 +8,14 @@ create table runs (
     status text not null,
     -- How many entries the journal has: the fence of every append, together with the epoch.
     journal_len integer not null default 0,
+    -- What the journal's bodies weigh, which has a bound.
+    journal_bytes bigint not null default 0,
     -- Counts the owners; who appends names the one it was told.
     lease_epoch bigint not null default 0,
     lease_owner uuid,
     lease_until timestamptz,
+    -- How often the run was taken up since its last append: a run that ends every host that touches it must not meet them all.
+    claims integer not null default 0,
     created_at timestamptz not null default now(),
     started_at timestamptz,
     finished_at timestamptz,

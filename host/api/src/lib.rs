@@ -26,6 +26,6 @@ pub use self::request::{
     TraceParent,
 };
 pub use self::routes::{document, router};
-pub use self::serve::serve;
+pub use self::serve::{CONNECTIONS_MAX, HEAD_READ_MAX, serve};
 pub use self::state::{ApiState, Check, Readiness};
 pub use self::wire::{FaultBody, Text, Timestamp, under};

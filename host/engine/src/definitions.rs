@@ -9,7 +9,9 @@ use armilla_domain::template::Templates;
 use armilla_store::{Store, StoreError};
 use lru::LruCache;
 
-/// Versions kept in memory: what runs at the same time on one host, and some hundred KiB each at the very most.
+/// Definitions longer than this are read anew for each run: as values they weigh some forty times their text.
+const DEFINITION_BYTES_MAX: usize = 64 * 1024;
+/// Versions kept in memory: what runs at the same time on one host.
 const DEFINITIONS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// The versions in use. A version never changes, so nothing here grows old.
@@ -22,7 +24,10 @@ impl Definitions {
         Self { known: Mutex::new(LruCache::new(DEFINITIONS_MAX)) }
     }
 
-    pub(crate) fn keep(&self, id: WorkflowId, version: i32, workflow: Arc<Workflow>) {
+    pub(crate) fn keep(&self, id: WorkflowId, version: i32, text: &str, workflow: Arc<Workflow>) {
+        if text.len() > DEFINITION_BYTES_MAX {
+            return;
+        }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).put((id, version), workflow);
     }
 
@@ -43,7 +48,7 @@ impl Definitions {
         let checked = check(&definition, &Known::default(), templates)
             .map_err(|faults| corrupt(faults.first().map(ToString::to_string).unwrap_or_default()))?;
         let workflow = Arc::new(checked.workflow);
-        self.keep(id, version, Arc::clone(&workflow));
+        self.keep(id, version, &text, Arc::clone(&workflow));
         Ok(workflow)
     }
 }

@@ -22,6 +22,9 @@ pub enum CommandError {
     /// The document has faults; pointers are relative to it.
     #[error("the document has {} faults", .0.len())]
     Invalid(Vec<Fault>),
+    /// A fault of this program ended the command.
+    #[error("the command panicked")]
+    Panicked,
     /// The host is stopping and begins nothing new.
     #[error("the host is stopping")]
     Stopping,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use armilla_domain::id::{RunId, WorkflowId};
 use armilla_domain::template::Templates;
 use armilla_sandbox::Sandbox;
 use armilla_store::{Lease, LeasedRun, Store, StoreError};
+use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -27,6 +29,10 @@ use crate::{
 
 /// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// How long a run rests that stopped on a host by an error, before any host may try again.
+const RETAKE_DELAY: Duration = Duration::from_secs(2);
+/// How long the renewal of leases may take: a network that swallows packets gives no answer at all.
+const RENEWAL_MAX: Duration = Duration::from_secs(5);
 /// How often the journal's partitions are looked after.
 const PARTITION_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -136,7 +142,8 @@ impl Host {
     }
 }
 
-/// Drives a run in a task of its own, from wherever `begin` says it stands.
+/// Drives a run in a task of its own, from wherever `begin` says it stands. However the task ends, the run is not held any
+/// more afterwards; where it ended badly any host may try again, a little later.
 pub(crate) fn spawn<F>(
     host: &Arc<Host>,
     place: Place,
@@ -146,15 +153,31 @@ pub(crate) fn spawn<F>(
     F: Future<Output = Result<(), StoreError>> + Send + 'static,
 {
     let lost = host.hold(&run);
-    let work = begin(Arc::clone(host), lost, run.clone());
+    let work = AssertUnwindSafe(begin(Arc::clone(host), lost, run.clone())).catch_unwind();
     let host_of_task = Arc::clone(host);
     host.tasks.spawn(async move {
         let _place = place;
-        if let Err(error) = work.await {
-            // The lease runs out, and the run is tried again by whoever claims it next.
-            error!(run.id = %run.id, "Run `{}` stopped on this host: {error}", run.id);
-        }
+        let outcome = work.await;
         host_of_task.let_go(&run);
+        let blameless = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                error!(run.id = %run.id, "Run `{}` stopped on this host: {error}", run.id);
+                error.is_unavailable()
+            }
+            Err(_) => {
+                error!(run.id = %run.id, "Run `{}` panicked on this host", run.id);
+                false
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(RETAKE_DELAY) => {}
+            () = host_of_task.stopping.cancelled() => {}
+        }
+        // Where this fails too, the lease runs out.
+        if let Err(error) = host_of_task.store.release_run(run.id, run.epoch, blameless).await {
+            warn!(run.id = %run.id, "Run `{}` could not be let go: {error}", run.id);
+        }
     });
 }
 
@@ -174,7 +197,7 @@ pub(crate) async fn stop(host: &Host) {
     host.stopping.cancel();
     host.tasks.close();
     // Runs give their calls the grace themselves; this is the time they need to say goodbye to a database that answers.
-    if tokio::time::timeout(SHUTDOWN_GRACE + LEASE_MARGIN, host.tasks.wait()).await.is_err() {
+    if timeout(SHUTDOWN_GRACE + LEASE_MARGIN, host.tasks.wait()).await.is_err() {
         warn!("Some runs could not be let go; they are resumed when their leases run out");
     }
     host.stopped.cancel();
@@ -220,7 +243,8 @@ async fn renew_forever(host: Arc<Host>) {
             continue;
         }
         let asked = Instant::now();
-        match host.store.renew_leases(host.lease()).await {
+        let renewal = timeout(RENEWAL_MAX, host.store.renew_leases(host.lease(), &held)).await;
+        match renewal.unwrap_or(Err(StoreError::TimedOut)) {
             Ok(renewed) => {
                 last = asked;
                 host.keep_only(&renewed.into_iter().collect(), &held);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::journal::{Event, Visit};
+use armilla_domain::journal::{Entry, Event, Failure, Visit};
 use armilla_domain::run::{Attempt, Call, RunFacts, State};
 use armilla_store::{LeasedRun, StoreError};
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,10 +16,13 @@ use crate::executor::{self, Work};
 use crate::host::Host;
 use crate::pending::{Pending, vars_json};
 use crate::time::until;
-use crate::{APPEND_DELAY_MAX, RunView, SHUTDOWN_GRACE};
+use crate::{APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, RUN_JOURNAL_BYTES_MAX, RunView, SHUTDOWN_GRACE};
 
 /// A sleep that stands for "no instant": the loop wakes for something else long before.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Entries that may wait to be appended: a chain of decisions longer than this goes out in parts.
+const PENDING_ENTRIES_MAX: usize = 100;
 
 /// One run on this host.
 pub(crate) struct Interpreter {
@@ -63,21 +66,30 @@ impl Interpreter {
     /// Drives a run from its journal: after a crash, a restart, or a stay in the queue.
     pub(crate) async fn resume(host: Arc<Host>, lost: CancellationToken, run: LeasedRun) -> Result<(), StoreError> {
         let workflow = host.workflow(run.workflow, run.version).await?;
-        let journal = host.store.journal(run.id).await?;
         let facts = RunFacts { run_id: run.id, workflow_id: run.workflow, started_at: run.started_at };
         let mut state = State::new(workflow, facts);
-        for entry in &journal {
+        if run.claims > CLAIMS_WITHOUT_PROGRESS_MAX {
+            // Its journal is not even read: reading it may be what stops hosts.
+            let message =
+                format!("{CLAIMS_WITHOUT_PROGRESS_MAX} times in a row a host stopped while it worked on this run");
+            let event = failure_of_run("run.poisoned", message);
+            state.apply(&event);
+            let entry = Entry { at: host.clock.now(), event };
+            let pending = Pending::new(&run, vec![entry]);
+            return Self::begin(host, lost, run, state, pending).await;
+        }
+        for entry in &host.store.journal(run.id).await? {
             state.apply(&entry.event);
         }
-        let pending = Pending::new(run.id, run.epoch, journal.len() as i32, Vec::new());
+        let pending = Pending::new(&run, Vec::new());
         Self::begin(host, lost, run, state, pending).await
     }
 
     async fn drive(mut self) -> Result<(), StoreError> {
         let mut grace = None;
         loop {
-            for event in self.state.decide(&self.host.templates) {
-                self.record(event);
+            if !self.decide().await? {
+                return Ok(());
             }
             if self.state.status().is_final() {
                 return self.end().await;
@@ -105,6 +117,41 @@ impl Interpreter {
                 Woken::Lost => return Ok(()),
                 Woken::Stopping => grace = Some(Instant::now() + SHUTDOWN_GRACE),
                 Woken::GraceOver => return self.release().await,
+            }
+        }
+    }
+
+    /// Takes every decision there is, in turns, so that a long chain of them neither keeps others from running nor outlives
+    /// the run's own bounds. Says whether the lease still holds.
+    async fn decide(&mut self) -> Result<bool, StoreError> {
+        loop {
+            let events = self.state.decide(&self.host.templates);
+            if events.is_empty() {
+                return Ok(true);
+            }
+            for event in events {
+                self.record(event);
+            }
+            if self.pending.len() >= PENDING_ENTRIES_MAX && !self.append().await? {
+                return Ok(false);
+            }
+            let is_late = self.state.deadline().is_some_and(|deadline| deadline <= self.host.clock.now());
+            let out_of_bounds = if is_late {
+                Some(self.state.time_out())
+            } else if self.pending.journal_bytes() > RUN_JOURNAL_BYTES_MAX {
+                let message = format!("the run's journal weighs more than {RUN_JOURNAL_BYTES_MAX} bytes");
+                Some(failure_of_run("run.too_large", message))
+            } else {
+                None
+            };
+            if let Some(event) = out_of_bounds.filter(|_| !self.state.status().is_final()) {
+                self.state.apply(&event);
+                self.record(event);
+                return Ok(true);
+            }
+            tokio::task::yield_now().await;
+            if self.lost.is_cancelled() {
+                return Ok(false);
             }
         }
     }
@@ -230,8 +277,12 @@ impl Interpreter {
         if !self.pending.is_empty() && !self.append().await? {
             return Ok(());
         }
-        self.host.store.release_run(self.run.id, self.run.epoch).await?;
+        self.host.store.release_run(self.run.id, self.run.epoch, true).await?;
         info!(run.id = %self.run.id, "Run `{}` is let go, to be resumed", self.run.id);
         Ok(())
     }
+}
+
+fn failure_of_run(code: &str, message: String) -> Event {
+    Event::RunFailed { error: Failure { step_id: None, code: code.to_owned(), message, attempts: 0 } }
 }

@@ -49,6 +49,10 @@ pub const CLAIM_BATCH: u32 = 100;
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// The longest one attempt may take where neither the step nor the agent says.
 pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
+/// Bytes that the journal of one run may weigh. A host folds all of it when it takes the run up, several times that in memory.
+pub const RUN_JOURNAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
+/// How often a run may be taken up without getting on: one that ends every host it meets must not meet them all.
+pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 8;
 /// How long what need not be durable yet may stay out of sight.
 pub const APPEND_DELAY_MAX: Duration = Duration::from_millis(100);
 

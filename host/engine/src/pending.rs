@@ -5,11 +5,14 @@ use std::time::Duration;
 use armilla_domain::id::RunId;
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::State;
-use armilla_store::{Append, Appended, RunEnd, Store, StoreError};
+use armilla_store::{Append, Appended, LeasedRun, RunEnd, Store, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::time::timeout;
 use tracing::warn;
 
+/// How long one append may take before it is made again: a network that swallows packets gives no answer at all.
+const APPEND_MAX: Duration = Duration::from_secs(15);
 /// The first wait after an append that met an absent database; it doubles up to [`RETRY_DELAY_MAX`].
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The longest such wait: a database that is back is noticed within it.
@@ -20,12 +23,24 @@ pub(crate) struct Pending {
     run: RunId,
     epoch: i64,
     journal_len: i32,
+    /// What the durable part weighs.
+    journal_bytes: i64,
     entries: Vec<Entry>,
 }
 
 impl Pending {
-    pub(crate) fn new(run: RunId, epoch: i64, journal_len: i32, entries: Vec<Entry>) -> Self {
-        Self { run, epoch, journal_len, entries }
+    pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>) -> Self {
+        let LeasedRun { id, epoch, journal_len, journal_bytes, .. } = *run;
+        Self { run: id, epoch, journal_len, journal_bytes, entries }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What the run's journal weighs, as far as it is durable.
+    pub(crate) fn journal_bytes(&self) -> i64 {
+        self.journal_bytes
     }
 
     pub(crate) fn push(&mut self, at: DateTime<Utc>, event: Event) {
@@ -58,7 +73,8 @@ impl Pending {
         };
         let mut delay = RETRY_DELAY;
         let appended = loop {
-            match store.append(&append).await {
+            let appended = timeout(APPEND_MAX, store.append(&append)).await.unwrap_or(Err(StoreError::TimedOut));
+            match appended {
                 Err(error) if error.is_unavailable() => {
                     warn!(run.id = %self.run, delay_ms = delay.as_millis() as u64, "The journal of `{}` waits: {error}", self.run);
                     tokio::time::sleep(delay).await;
@@ -69,7 +85,13 @@ impl Pending {
         };
         self.journal_len += self.entries.len() as i32;
         self.entries.clear();
-        Ok(appended == Appended::Yes)
+        match appended {
+            Appended::Yes { bytes } => {
+                self.journal_bytes += bytes;
+                Ok(true)
+            }
+            Appended::LeaseLost => Ok(false),
+        }
     }
 }
 

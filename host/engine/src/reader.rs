@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::pending::vars_json;
+use crate::waiting::Waiter;
 use crate::{CommandError, Engine};
 
 /// How often the database is asked for an end that another host may have written.
@@ -109,37 +110,33 @@ impl Engine {
         Ok(rows.into_iter().map(view_without_payload).collect::<Result<_, _>>()?)
     }
 
-    /// A run as soon as it has ended, or as it stands after `bound`, or when the host stops.
-    ///
-    /// # Errors
-    /// Where there is no such run, or the database is away at the end of the wait.
-    pub async fn wait_for_end(
+    /// A run as soon as it has ended, or as it stands after `bound`, or when the host stops. `waiter` joined before the run was
+    /// there, so no end was missed.
+    pub(crate) async fn wait_for_end(
         &self,
+        mut waiter: Waiter,
         workspace: WorkspaceId,
         id: RunId,
         bound: Duration,
     ) -> Result<RunView, CommandError> {
-        let mut ending = self.host.waiting.join(id);
         let deadline = Instant::now() + bound;
-        let result = loop {
-            let told = ending.borrow_and_update().as_deref().cloned();
-            if let Some(view) = told {
-                break Ok(view);
-            }
-            let poll = deadline.min(Instant::now() + POLL);
+        loop {
             tokio::select! {
-                changed = ending.changed() => if changed.is_ok() { continue },
-                () = tokio::time::sleep_until(poll) => {}
-                () = self.host.stopping.cancelled() => break self.run(workspace, id).await,
+                biased;
+                view = waiter.ending() => return Ok(view),
+                () = self.host.stopping.cancelled() => return self.run(workspace, id).await,
+                () = tokio::time::sleep_until(deadline.min(Instant::now() + POLL)) => {}
             }
-            match self.run(workspace, id).await {
-                Ok(view) if view.status.is_final() || Instant::now() >= deadline => break Ok(view),
-                Err(error) if Instant::now() >= deadline || !is_passing(&error) => break Err(error),
-                Ok(_) | Err(_) => {}
+            if Instant::now() >= deadline {
+                return self.run(workspace, id).await;
             }
-        };
-        self.host.waiting.leave(id, ending);
-        result
+            // Another host may have ended it; and the database may be away for a moment.
+            match self.host.store.has_ended(workspace, id).await {
+                Ok(Some(false)) => {}
+                Err(error) if error.is_unavailable() => {}
+                Ok(Some(true) | None) | Err(_) => return self.run(workspace, id).await,
+            }
+        }
     }
 
     async fn fold(&self, row: &RunRow, journal: &[Entry]) -> Result<State, StoreError> {
@@ -151,10 +148,6 @@ impl Engine {
         }
         Ok(state)
     }
-}
-
-fn is_passing(error: &CommandError) -> bool {
-    matches!(error, CommandError::Store(error) if error.is_unavailable())
 }
 
 fn view_of_ended(row: RunRow, input: Arc<Value>) -> Result<RunView, StoreError> {

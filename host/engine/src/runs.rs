@@ -40,25 +40,21 @@ impl Engine {
     ) -> Result<RunView, CommandError> {
         let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
-        let ending = self.host.waiting.join(id);
-        let started = self.begin_run(workspace, id, command).await;
-        let view = match started {
-            Ok(as_started) => {
-                let view = if bound.is_zero() {
-                    self.run(workspace, id).await
-                } else {
-                    self.wait_for_end(workspace, id, bound).await
-                };
-                match view {
-                    // The run exists, and whoever started it must learn its id, even if no more can be said right now.
-                    Err(CommandError::Store(error)) if error.is_unavailable() => Ok(as_started),
-                    view => view,
-                }
-            }
-            Err(error) => Err(error),
+        let waiter = self.host.waiting.join(id);
+        // In a task of its own: a caller that hangs up must not leave a run that is in the database and that nobody drives.
+        let engine = self.clone();
+        let begun = tokio::spawn(async move { engine.begin_run(workspace, id, command).await });
+        let as_started = begun.await.map_err(|_| CommandError::Panicked)??;
+        let view = if bound.is_zero() {
+            self.run(workspace, id).await
+        } else {
+            self.wait_for_end(waiter, workspace, id, bound).await
         };
-        self.host.waiting.leave(id, ending);
-        view
+        match view {
+            // The run exists, and whoever started it must learn its id, even if no more can be said right now.
+            Err(CommandError::Store(error)) if error.is_unavailable() => Ok(as_started),
+            view => view,
+        }
     }
 
     /// Begins a run, and gives it as it stands then.
@@ -121,8 +117,19 @@ impl Engine {
             finished_at: None,
         };
         if let Some(place) = place {
-            let run = LeasedRun { id, workspace, workflow: workflow_id, version, epoch: 1, started_at, traceparent };
-            let pending = Pending::new(id, run.epoch, entries.len() as i32, undurable);
+            let run = LeasedRun {
+                id,
+                workspace,
+                workflow: workflow_id,
+                version,
+                epoch: 1,
+                started_at,
+                traceparent,
+                journal_len: entries.len() as i32,
+                journal_bytes: 0,
+                claims: 1,
+            };
+            let pending = Pending::new(&run, undurable);
             host::spawn(&self.host, place, run, |host, lost, run| Interpreter::begin(host, lost, run, state, pending));
         }
         Ok(as_started)

@@ -9,27 +9,28 @@ use tokio::sync::watch;
 use crate::RunView;
 
 type Ending = Option<Arc<RunView>>;
+type Runs = Arc<Mutex<HashMap<RunId, watch::Sender<Ending>>>>;
 
 /// Who waits for which run. An entry lives as long as somebody waits.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    runs: Mutex<HashMap<RunId, watch::Sender<Ending>>>,
+    runs: Runs,
+}
+
+/// One who waits. Whoever goes away, by whatever way, waits no more.
+pub(crate) struct Waiter {
+    run: RunId,
+    runs: Runs,
+    /// Taken when this is dropped, before the others are counted.
+    ending: Option<watch::Receiver<Ending>>,
 }
 
 impl Waiting {
     /// To be called before the run is looked at, so that no end is missed in between.
-    pub(crate) fn join(&self, run: RunId) -> watch::Receiver<Ending> {
+    pub(crate) fn join(&self, run: RunId) -> Waiter {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.entry(run).or_insert_with(|| watch::channel(None).0).subscribe()
-    }
-
-    /// To be called by whoever joined, when it waits no more.
-    pub(crate) fn leave(&self, run: RunId, receiver: watch::Receiver<Ending>) {
-        drop(receiver);
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs.get(&run).is_some_and(|sender| sender.receiver_count() == 0) {
-            runs.remove(&run);
-        }
+        let ending = runs.entry(run).or_insert_with(|| watch::channel(None).0).subscribe();
+        Waiter { run, runs: Arc::clone(&self.runs), ending: Some(ending) }
     }
 
     /// Whether anybody waits for a run on this host.
@@ -43,5 +44,44 @@ impl Waiting {
         if let Some(sender) = runs.get(&run) {
             sender.send_replace(Some(Arc::new(view)));
         }
+    }
+}
+
+impl Waiter {
+    /// How the run ended, as soon as it is told. Dropping the future misses nothing.
+    pub(crate) async fn ending(&mut self) -> RunView {
+        let Some(ending) = &mut self.ending else { return std::future::pending().await };
+        // The sender lives in the map for as long as this waiter does, so the channel does not close.
+        let told = ending.wait_for(Option::is_some).await.ok().and_then(|ending| ending.as_deref().cloned());
+        match told {
+            Some(view) => view,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ending = None;
+        if runs.get(&self.run).is_some_and(|sender| sender.receiver_count() == 0) {
+            runs.remove(&self.run);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_for_those_who_went_away() {
+        let waiting = Waiting::default();
+        let run = RunId::from_parts(1, [1; 10]);
+        let (first, second) = (waiting.join(run), waiting.join(run));
+        drop(first);
+        assert!(waiting.is_awaited(run));
+        drop(second);
+        assert!(!waiting.is_awaited(run));
     }
 }

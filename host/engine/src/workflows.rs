@@ -66,7 +66,7 @@ impl Engine {
             warnings: &serde_json::to_string(&warnings).unwrap_or_default(),
         };
         let row = self.host.store.create_workflow(row).await?;
-        self.host.definitions.keep(id, row.version, Arc::new(workflow));
+        self.host.definitions.keep(id, row.version, &row.definition, Arc::new(workflow));
         info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was created");
         Ok(view(row)?)
     }

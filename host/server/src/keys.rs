@@ -1,17 +1,22 @@
 //! What a data folder keeps of its host: made once from good chance, readable by nobody else, never shipped.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use tracing::info;
 use uuid::Uuid;
 
 /// Bytes of every key: as many as the hashes they are used with.
 const KEY_BYTES: usize = 32;
+
+/// More than any key's file has.
+const KEY_FILE_BYTES_MAX: u64 = 256;
 
 /// A key that cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +79,7 @@ impl Keys {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(self.error(name, error)),
         }
-        let text = std::fs::read_to_string(&file).map_err(|error| self.error(name, error))?;
+        let text = read_own(&file).map_err(|error| self.error(name, error))?;
         Ok(text.trim().to_owned())
     }
 
@@ -104,6 +109,19 @@ impl Keys {
     }
 }
 
+/// Reads a file that only this process's user can have written and can read: whoever else could write it would hold the key.
+fn read_own(file: &Path) -> io::Result<String> {
+    let mut opened = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(file)?;
+    let metadata = opened.metadata()?;
+    if metadata.uid() != geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        let why = "it must belong to the user that runs armilla, and be closed to all others (chmod 600)";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    let mut text = String::new();
+    Read::by_ref(&mut opened).take(KEY_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -124,6 +142,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(folder.path()).unwrap();
+        keys.token_secret().unwrap();
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(folder.path().join("jwt.secret"), open).unwrap();
+        assert!(keys.token_secret().unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_key_that_is_a_link_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, "0".repeat(64)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("code.key")).unwrap();
+        assert!(Keys::open(folder.path()).unwrap().code_key().is_err());
+    }
+
+    #[test]
     fn two_folders_have_two_keys() {
         let secret = || Keys::open(tempfile::tempdir().unwrap().path()).unwrap().token_secret().unwrap();
         assert_ne!(secret(), secret());
@@ -132,7 +169,9 @@ mod tests {
     #[test]
     fn a_key_that_is_none_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("code.key"), "nonsense").unwrap();
-        assert!(Keys::open(folder.path()).unwrap().code_key().is_err());
+        let file = folder.path().join("code.key");
+        std::fs::write(&file, "nonsense").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(Keys::open(folder.path()).unwrap().code_key().unwrap_err().to_string().contains("hexadecimal"));
     }
 }

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The server is away, starting, stopping or overloaded: the same again later may work.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// The server was asked and did not answer in time; whether it did what it was asked is not known.
+    #[error("the database did not answer in time")]
+    TimedOut,
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -20,7 +23,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same again later may work.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::TimedOut)
     }
 }
 

@@ -42,7 +42,10 @@ pub struct RunEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// It did, now or by an earlier try whose answer was lost.
-    Yes,
+    Yes {
+        /// What the entries weigh.
+        bytes: i64,
+    },
     /// The run belongs to another host by now. What was computed is worth nothing; the work stops.
     LeaseLost,
 }
@@ -80,10 +83,12 @@ impl Store {
     /// finds out.
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, StoreError> {
         let Columns { at, kind, scope, step, visit, body } = Columns::of(append.entries)?;
+        let bytes = body.iter().map(|body| body.len() as i64).sum::<i64>();
         let end = append.end.as_ref();
         let held = sqlx::query_scalar!(
             r#"with held as (
-                update runs set journal_len = journal_len + cardinality($4::text[]), status = $5,
+                update runs set journal_len = journal_len + cardinality($4::text[]), status = $5, claims = 0,
+                    journal_bytes = journal_bytes + $16,
                     finished_at = case when $6 then ($7::timestamptz[])[cardinality($4::text[])] end,
                     lease_owner = case when $6 then null else lease_owner end,
                     lease_until = case when $6 then null else lease_until end
@@ -119,20 +124,21 @@ impl Store {
             end.map_or("", |end| end.output.as_str()),
             end.and_then(|end| end.error.as_deref()),
             INLINE_BODY_BYTES_MAX,
+            bytes,
         )
         .fetch_one(&self.pool)
         .await?;
-        if held == 1 { Ok(Appended::Yes) } else { self.was_appended_before(append).await }
+        if held == 1 { Ok(Appended::Yes { bytes }) } else { self.was_appended_before(append, bytes).await }
     }
 
     /// An append that found nothing to change may be the second try of one whose answer was lost.
-    async fn was_appended_before(&self, append: &Append<'_>) -> Result<Appended, StoreError> {
+    async fn was_appended_before(&self, append: &Append<'_>, bytes: i64) -> Result<Appended, StoreError> {
         let position = sqlx::query!("select lease_epoch, journal_len from runs where id = $1", append.run.uuid())
             .fetch_optional(&self.pool)
             .await?;
         let expected = append.journal_len + append.entries.len() as i32;
         let ours = position.is_some_and(|run| run.lease_epoch == append.epoch && run.journal_len == expected);
-        Ok(if ours { Appended::Yes } else { Appended::LeaseLost })
+        Ok(if ours { Appended::Yes { bytes } } else { Appended::LeaseLost })
     }
 
     /// The journal of a run, in order.

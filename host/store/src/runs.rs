@@ -101,9 +101,10 @@ impl Store {
         let made = sqlx::query_scalar!(
             r#"with made as (
                 insert into runs (id, workspace_id, workflow_id, workflow_version, status, journal_len, lease_epoch,
-                    lease_owner, lease_until, created_at, started_at, traceparent)
+                    lease_owner, lease_until, created_at, started_at, traceparent, journal_bytes)
                 select $1, $2, w.id, $4, $5, cardinality($10::text[]), case when $6::uuid is null then 0 else 1 end,
-                    $6, case when $6::uuid is null then null else now() + make_interval(secs => $7) end, $8, $8, $9
+                    $6, case when $6::uuid is null then null else now() + make_interval(secs => $7) end, $8, $8, $9,
+                    (select coalesce(sum(octet_length(e.body)), 0) from unnest($15::text[]) as e(body))
                 from workflows w where w.id = $3 and w.workspace_id = $2 and w.deleted_at is null
                 returning id
             ), entries as (
@@ -155,6 +156,19 @@ impl Store {
             workspace.uuid(),
         );
         stored.fetch_optional(&self.pool).await?.map(RunRow::try_from).transpose()
+    }
+
+    /// Whether a run has ended; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn has_ended(&self, workspace: WorkspaceId, id: RunId) -> Result<Option<bool>, StoreError> {
+        let ended = sqlx::query_scalar!(
+            r#"select finished_at is not null as "ended!" from runs where id = $1 and workspace_id = $2"#,
+            id.uuid(),
+            workspace.uuid(),
+        );
+        Ok(ended.fetch_optional(&self.pool).await?)
     }
 
     /// Runs of a workflow, newest first, from before `before` on, without what they answered but with why they failed.

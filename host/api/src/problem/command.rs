@@ -30,6 +30,7 @@ impl From<CommandError> for Problem {
                 Self::new(Code::StoreUnavailable, detail).retry_after(STORE_RETRY_AFTER)
             }
             CommandError::Store(error) => Self::internal(&error),
+            error @ CommandError::Panicked => Self::internal(&error),
         }
     }
 }

@@ -1,0 +1,158 @@
+//! Leases and the journal's fence, on a real Postgres.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::journal::{Entry, Event};
+use armilla_domain::run::RunStatus;
+use armilla_store::{Append, Appended, Lease, LeasedRun, NewRun, NewWorkflow, RunEnd, Store};
+use armilla_testkit::db::TestDatabase;
+use chrono::DateTime;
+use serde_json::json;
+use uuid::Uuid;
+
+const WORKSPACE: WorkspaceId = WorkspaceId::DEFAULT;
+const LEASE: Duration = Duration::from_secs(30);
+
+struct Bench {
+    store: Store,
+    workflow: WorkflowId,
+    _database: TestDatabase,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let database = TestDatabase::create().await;
+        let store = Store::new(database.connect_options());
+        let workflow = WorkflowId::from_parts(1_700_000_000_000, [1; 10]);
+        let new = NewWorkflow {
+            id: workflow,
+            workspace: WORKSPACE,
+            name: "w",
+            description: None,
+            definition: "{}",
+            warnings: "[]",
+        };
+        store.create_workflow(new).await.unwrap();
+        Self { store, workflow, _database: database }
+    }
+
+    async fn start(&self, chance: u8, owner: Option<Uuid>) -> RunId {
+        let id = RunId::from_parts(1_800_000_000_000, [chance; 10]);
+        let new = NewRun {
+            id,
+            workspace: WORKSPACE,
+            workflow: self.workflow,
+            version: 1,
+            started_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+            lease: owner.map(lease_of),
+            traceparent: None,
+            entries: &[entry(Event::RunStarted { input: Arc::new(json!({})) })],
+        };
+        assert!(self.store.start_run(new).await.unwrap());
+        id
+    }
+
+    async fn claim(&self, owner: Uuid) -> Vec<LeasedRun> {
+        self.store.claim_runs(lease_of(owner), 10).await.unwrap()
+    }
+
+    /// Appends the end of a run, as a host that holds `epoch` and knows of `journal_len` entries.
+    async fn end(&self, run: RunId, epoch: i64, journal_len: i32) -> Appended {
+        let end = RunEnd { status: RunStatus::Success, vars: "{}".into(), output: "null".into(), error: None };
+        let entries = [entry(Event::RunSucceeded { output: json!("done") })];
+        self.store.append(&Append { run, epoch, journal_len, entries: &entries, end: Some(end) }).await.unwrap()
+    }
+}
+
+fn entry(event: Event) -> Entry {
+    Entry { at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(), event }
+}
+
+fn lease_of(owner: Uuid) -> Lease {
+    Lease { owner, duration: LEASE }
+}
+
+fn host(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+#[tokio::test]
+async fn a_run_that_its_owner_does_not_drive_is_not_renewed_with_the_others() {
+    let bench = Bench::new().await;
+    let driven = bench.start(1, Some(host(1))).await;
+    let forgotten = bench.start(2, Some(host(1))).await;
+    let renewed = bench.store.renew_leases(lease_of(host(1)), &[(driven, 1)]).await.unwrap();
+    assert_eq!(renewed, [(driven, 1)]);
+    assert_ne!(driven, forgotten);
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_neither_under_another_epoch_nor_by_another_host() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, Some(host(1))).await;
+    assert_eq!(bench.store.renew_leases(lease_of(host(1)), &[(run, 2)]).await.unwrap(), []);
+    assert_eq!(bench.store.renew_leases(lease_of(host(2)), &[(run, 1)]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_run_is_claimed_by_one_host_and_only_when_it_is_nobodys() {
+    let bench = Bench::new().await;
+    let held = bench.start(1, Some(host(1))).await;
+    let queued = bench.start(2, None).await;
+    let (first, second) = tokio::join!(bench.claim(host(2)), bench.claim(host(3)));
+    let claimed: Vec<_> = first.iter().chain(&second).map(|run| (run.id, run.epoch)).collect();
+    assert_eq!(claimed, [(queued, 1)]);
+
+    assert_eq!(bench.store.release_runs_of(host(1)).await.unwrap(), 1);
+    let claimed: Vec<_> = bench.claim(host(2)).await.iter().map(|run| (run.id, run.epoch)).collect();
+    assert_eq!(claimed, [(held, 2)]);
+}
+
+#[tokio::test]
+async fn an_append_under_an_old_epoch_changes_nothing() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, Some(host(1))).await;
+    bench.store.release_runs_of(host(1)).await.unwrap();
+    assert_eq!(bench.claim(host(2)).await.len(), 1);
+    assert_eq!(bench.end(run, 1, 1).await, Appended::LeaseLost);
+    assert_eq!(bench.store.journal(run).await.unwrap().len(), 1);
+    assert!(matches!(bench.end(run, 2, 1).await, Appended::Yes { .. }));
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_was_lost_is_recognised_when_it_is_made_again() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, Some(host(1))).await;
+    let first = bench.end(run, 1, 1).await;
+    assert!(matches!(first, Appended::Yes { .. }));
+    assert_eq!(bench.end(run, 1, 1).await, first);
+    assert_eq!(bench.store.journal(run).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn claims_are_counted_until_the_run_gets_on_or_is_let_go_without_blame() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, None).await;
+    for (claims, blameless) in [(1, false), (2, false), (3, true), (1, false)] {
+        let claimed = bench.claim(host(1)).await.remove(0);
+        assert_eq!(claimed.claims, claims);
+        bench.store.release_run(run, claimed.epoch, blameless).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_is_kept_whole_beside_the_journal() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, Some(host(1))).await;
+    let long = json!("\u{0} and much more ".repeat(2_000));
+    let entries = [entry(Event::RunSucceeded { output: long })];
+    let end = RunEnd { status: RunStatus::Success, vars: "{}".into(), output: "null".into(), error: None };
+    let append = Append { run, epoch: 1, journal_len: 1, entries: &entries, end: Some(end) };
+    assert!(matches!(bench.store.append(&append).await.unwrap(), Appended::Yes { bytes } if bytes > 30_000));
+    assert_eq!(bench.store.journal(run).await.unwrap()[1..], entries);
+    assert_eq!(bench.store.has_ended(WORKSPACE, run).await.unwrap(), Some(true));
+}
