@@ -1,6 +1,7 @@
 //! Plain JSON: the least that somebody's own server must understand to be an agent.
 
 use armilla_domain::agent::{ModelSettings, answer_value};
+use armilla_domain::json::is_too_deep;
 use serde_json::{Map, Value, json};
 
 use crate::call::{AgentAnswer, AgentCall};
@@ -22,6 +23,7 @@ pub(crate) fn request(agent_id: &str, call: &AgentCall<'_>, model: &ModelSetting
 /// is text, unless the answer says that it is JSON.
 pub(crate) fn answer(body: &[u8], says_json: bool) -> Result<AgentAnswer, &'static str> {
     match serde_json::from_slice(body) {
+        Ok(value) if is_too_deep(&value) => Err("its answer nests too deep"),
         Ok(Value::Object(fields)) => Ok(of_object(fields)),
         Ok(value) if says_json => Ok(of_value(value)),
         Err(_) if says_json => Err("its answer says that it is JSON and is not"),

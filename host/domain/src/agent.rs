@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::duration::{self, parse_duration};
 use crate::fault::{FAULTS_MAX, Fault, pointer};
+use crate::json::is_too_deep;
 
 /// Ids stand in URLs, headers and log lines.
 pub const AGENT_ID_CHARS_MAX: usize = 64;
@@ -129,11 +130,11 @@ impl AgentLimits {
 }
 
 /// The value of an agent's text: what its JSON says where the whole text, or the one code fence it consists of, is a JSON
-/// object or array; else the text itself.
+/// object or array that is not too deep; else the text itself.
 pub fn answer_value(text: &str) -> Value {
     let whole = text.trim();
     match serde_json::from_str(fence_content(whole).unwrap_or(whole)) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => value,
+        Ok(value @ (Value::Object(_) | Value::Array(_))) if !is_too_deep(&value) => value,
         _ => Value::String(text.to_owned()),
     }
 }

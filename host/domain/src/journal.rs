@@ -299,4 +299,23 @@ mod tests {
         let inner = Visit { scope: ScopePath::inside(&outer, 0), step: "check".into(), number: 3 };
         assert_eq!(ScopePath::inside(&inner, "then").as_str(), "group:1:0/check:3:then");
     }
+
+    #[test]
+    fn the_deepest_value_inside_the_deepest_groups_reads_back() {
+        let mut output = crate::json::nested(crate::json::JSON_DEPTH_MAX);
+        for _ in 0..=crate::definition::NESTING_MAX {
+            output = json!({ "branch": output });
+        }
+        let visit = Visit::default();
+        let event = Event::StepSucceeded { visit, attempt: 0, output: Arc::new(output), measured: None };
+        assert_eq!(Event::from_body(&event.to_body().unwrap(), None).unwrap(), event);
+    }
+
+    #[test]
+    fn a_number_reads_back_to_the_last_bit() {
+        for number in [0.1 + 0.2, 122.416_294_033_786_59, 1.0 / 3.0, f64::MIN_POSITIVE] {
+            let event = Event::RunSucceeded { output: json!(number) };
+            assert_eq!(Event::from_body(&event.to_body().unwrap(), None).unwrap(), event);
+        }
+    }
 }

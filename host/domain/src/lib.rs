@@ -11,6 +11,7 @@ pub mod duration;
 pub mod fault;
 pub mod id;
 pub mod journal;
+pub mod json;
 pub mod retry;
 pub mod run;
 pub mod template;

@@ -1,22 +1,34 @@
 //! Templates and expressions: Jinja as `minijinja` implements it, under limits, without clock or chance.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod bounds;
+mod root;
+mod write;
 
-use minijinja::value::{Enumerator, Object, Serde};
-use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as JinjaValue};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value as JinjaValue};
 use serde_json::Value;
 
 use crate::call::CallError;
+use crate::json::is_too_deep;
+use bounds::{Source, within_bounds};
+use root::RootHandle;
+use write::Bounded;
 
 /// Instructions, and data in units of 64 bytes, that one rendering may use: some milliseconds of work.
 pub const TEMPLATE_FUEL_MAX: u64 = 200_000;
-/// How deep calls and includes may nest; far beyond any honest template.
-pub const TEMPLATE_RECURSION_MAX: usize = 64;
-/// Bytes that one rendering may write: what one agent message or tool parameter may be.
+/// How deep loops may nest, those that call themselves included; far beyond any honest template.
+pub const TEMPLATE_RECURSION_MAX: usize = 10;
+/// Bytes that one rendering may write, all the parameters of a tool together, or all that a run answers.
 pub const TEMPLATE_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of the source of one template or expression.
+/// Bytes of the source of one template or expression; prose may be long.
 pub const TEMPLATE_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Words and signs of the code of one template or expression, some 300 tags: what bounds the stack it can use.
+pub const TEMPLATE_TOKENS_MAX: usize = 2_000;
 
 /// The variables that an expression sees, by name. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -67,27 +79,38 @@ impl Templates {
         environment.set_recursion_limit(TEMPLATE_RECURSION_MAX);
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_formatter(write_value);
+        environment.set_formatter(write::write_value);
+        environment.add_filter("tojson", write::tojson);
+        // The one value that a template could change, and so put inside itself.
+        environment.remove_global("namespace");
+        // For people who debug a template of their own program; neither bounds what it writes.
+        environment.remove_global("debug");
+        environment.remove_filter("pprint");
+        // Lazy: each of a row of them asks the one before it anew for every item.
+        environment.remove_filter("chain");
+        environment.remove_filter("zip");
         Self { environment }
     }
 
     /// What is wrong with a template, or the root variables it reads.
     pub fn check_template(&self, source: &str) -> Result<HashSet<String>, String> {
-        bounded(source)?;
         if let Some(expression) = sole_expression(source)
             && let Ok(variables) = self.check_expression(expression)
         {
             return Ok(variables);
         }
-        let template = self.environment.template_from_str(source).map_err(|error| describe(&error))?;
-        Ok(self.own(template.undeclared_variables(false)))
+        within_bounds(source, Source::Template, || {
+            let template = self.environment.template_from_str(source).map_err(|error| describe(&error))?;
+            Ok(self.own(template.undeclared_variables(false)))
+        })?
     }
 
     /// What is wrong with an expression, or the root variables it reads.
     pub fn check_expression(&self, source: &str) -> Result<HashSet<String>, String> {
-        bounded(source)?;
-        let expression = self.environment.compile_expression(source).map_err(|error| describe(&error))?;
-        Ok(self.own(expression.undeclared_variables(false)))
+        within_bounds(source, Source::Expression, || {
+            let expression = self.environment.compile_expression(source).map_err(|error| describe(&error))?;
+            Ok(self.own(expression.undeclared_variables(false)))
+        })?
     }
 
     /// A template as text.
@@ -95,54 +118,18 @@ impl Templates {
     /// # Errors
     /// `expr.unknown_variable` for a root variable that is not in scope, `expr.limit` past a bound, `expr.failed` otherwise.
     pub fn render(&self, source: &str, scope: &Scope) -> Result<String, CallError> {
-        let root = Root::over(self, scope);
-        let mut written = BoundedText::default();
-        let outcome = self
-            .environment
-            .template_from_str(source)
-            .and_then(|template| template.render_captured_to(root.as_value(), &mut written).map(drop));
-        root.complain()?;
-        if written.overflowed {
-            let message = format!("the template writes more than {TEMPLATE_OUTPUT_BYTES_MAX} bytes");
-            return Err(CallError::permanent("expr.limit", message));
-        }
-        outcome.map_err(|error| failure(&error))?;
-        String::from_utf8(written.bytes)
-            .map_err(|_| CallError::permanent("expr.failed", "the template does not write UTF-8"))
+        self.render_within(source, scope, &mut TEMPLATE_OUTPUT_BYTES_MAX.clone())
     }
 
-    /// A template whose value keeps its JSON type where the source is exactly one `{{ … }}`, else its text.
+    /// Every string of `value`, at any depth, rendered; one that is exactly one `{{ … }}` becomes that value, of any type. Keys
+    /// stay as they are.
     ///
     /// # Errors
-    /// As [`Templates::render`].
-    pub fn render_value(&self, source: &str, scope: &Scope) -> Result<Value, CallError> {
-        if let Some(expression) = sole_expression(source)
-            && self.environment.compile_expression(expression).is_ok()
-        {
-            return self.evaluate(expression, scope);
-        }
-        self.render(source, scope).map(Value::String)
-    }
-
-    /// Every string of `value`, at any depth, rendered as [`Templates::render_value`] does. Keys stay as they are.
-    ///
-    /// # Errors
-    /// As [`Templates::render`].
+    /// As [`Templates::render`], and past a bound on all of it together.
     pub fn render_deep(&self, value: &Value, scope: &Scope) -> Result<Value, CallError> {
-        Ok(match value {
-            Value::String(source) => self.render_value(source, scope)?,
-            Value::Array(items) => {
-                Value::Array(items.iter().map(|item| self.render_deep(item, scope)).collect::<Result<_, _>>()?)
-            }
-            Value::Object(fields) => Value::Object(
-                fields.iter().map(|(key, field)| Ok((key.clone(), self.render_deep(field, scope)?))).collect::<Result<
-                    _,
-                    CallError,
-                >>(
-                )?,
-            ),
-            other => other.clone(),
-        })
+        let mut room = TEMPLATE_OUTPUT_BYTES_MAX;
+        let rendered = self.render_deep_within(value, scope, &mut room)?;
+        if is_too_deep(&rendered) { Err(write::too_deep()) } else { Ok(rendered) }
     }
 
     /// An expression's value as JSON; undefined is null.
@@ -150,12 +137,7 @@ impl Templates {
     /// # Errors
     /// As [`Templates::render`].
     pub fn evaluate(&self, source: &str, scope: &Scope) -> Result<Value, CallError> {
-        let value = self.evaluate_jinja(source, scope)?;
-        if value.is_undefined() {
-            return Ok(Value::Null);
-        }
-        serde_json::to_value(&value)
-            .map_err(|_| CallError::permanent("expr.type", "the expression's value cannot be written as JSON"))
+        self.evaluate_within(source, scope, &mut TEMPLATE_OUTPUT_BYTES_MAX.clone())
     }
 
     /// Whether an expression holds, by Jinja's rule of truth: undefined, null, false, 0 and what is empty are false.
@@ -163,15 +145,67 @@ impl Templates {
     /// # Errors
     /// As [`Templates::render`].
     pub fn holds(&self, source: &str, scope: &Scope) -> Result<bool, CallError> {
-        self.evaluate_jinja(source, scope).map(|value| value.is_true())
+        self.evaluate_to(source, scope, |value| Ok(value.is_true()))
     }
 
-    fn evaluate_jinja(&self, source: &str, scope: &Scope) -> Result<JinjaValue, CallError> {
-        let root = Root::over(self, scope);
-        let outcome =
-            self.environment.compile_expression(source).and_then(|expression| expression.eval(root.as_value()));
+    /// As [`Templates::evaluate`], in what is left of a bound that several expressions share.
+    pub(crate) fn evaluate_within(&self, source: &str, scope: &Scope, room: &mut usize) -> Result<Value, CallError> {
+        self.evaluate_to(source, scope, |value| write::to_json(value, room))
+    }
+
+    fn render_within(&self, source: &str, scope: &Scope, room: &mut usize) -> Result<String, CallError> {
+        let root = RootHandle::over(self, scope);
+        let mut written = Bounded::to(*room);
+        let outcome = within_bounds(source, Source::Template, || {
+            let template = self.environment.template_from_str(source)?;
+            template.render_captured_to(root.as_value(), &mut written).map(drop)
+        });
         root.complain()?;
-        outcome.map_err(|error| failure(&error))
+        if written.overflowed {
+            return Err(Bounded::complaint());
+        }
+        outcome.map_err(out_of_bounds)?.map_err(|error| failure(&error))?;
+        *room -= written.bytes.len();
+        String::from_utf8(written.bytes)
+            .map_err(|_| CallError::permanent("expr.failed", "the template does not write UTF-8"))
+    }
+
+    fn render_deep_within(&self, value: &Value, scope: &Scope, room: &mut usize) -> Result<Value, CallError> {
+        Ok(match value {
+            Value::String(source) if has_code(source) => match sole_expression(source) {
+                Some(expression) if self.check_expression(expression).is_ok() => {
+                    self.evaluate_within(expression, scope, room)?
+                }
+                _ => Value::String(self.render_within(source, scope, room)?),
+            },
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.render_deep_within(item, scope, room));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(key, field)| Ok((key.clone(), self.render_deep_within(field, scope, room)?)));
+                Value::Object(fields.collect::<Result<_, CallError>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// Reads an expression's value while there is stack enough for a deep one, which is gone after that.
+    fn evaluate_to<T>(
+        &self,
+        source: &str,
+        scope: &Scope,
+        read: impl FnOnce(&JinjaValue) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let root = RootHandle::over(self, scope);
+        let evaluated = within_bounds(source, Source::Expression, || {
+            let expression = self.environment.compile_expression(source);
+            let value = expression.and_then(|expression| expression.eval(root.as_value()));
+            root.complain()?;
+            read(&value.map_err(|error| failure(&error))?)
+        });
+        evaluated.map_err(out_of_bounds)?
     }
 
     /// Without the functions that the language itself brings.
@@ -183,96 +217,18 @@ impl Templates {
     }
 }
 
-/// The root of an evaluation: hands out variables and remembers the first one that was asked for in vain, because a missing
-/// root variable is an error with its name, while a missing attribute is merely undefined.
-#[derive(Debug)]
-struct Root {
-    scope: Scope,
-    brought_by_the_language: Vec<String>,
-    missing: Mutex<Option<String>>,
+/// Whether a string can be anything but its own text: what opens a tag or a comment begins with a brace.
+pub(crate) fn has_code(source: &str) -> bool {
+    source.contains('{')
 }
 
-struct RootHandle(Arc<Root>);
-
-impl Root {
-    fn over(templates: &Templates, scope: &Scope) -> RootHandle {
-        RootHandle(Arc::new(Self {
-            scope: scope.clone(),
-            brought_by_the_language: templates.environment.globals().map(|(name, _)| name.to_owned()).collect(),
-            missing: Mutex::new(None),
-        }))
-    }
-}
-
-impl RootHandle {
-    fn as_value(&self) -> JinjaValue {
-        JinjaValue::from_dyn_object(Arc::clone(&self.0))
-    }
-
-    fn complain(&self) -> Result<(), CallError> {
-        match self.0.missing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Ok(()),
-            Some(name) => Err(CallError::permanent(
-                "expr.unknown_variable",
-                format!("no variable `{name}` is set here; an optional field is `input.{name}`"),
-            )),
-        }
-    }
-}
-
-impl Object for Root {
-    fn get_value(self: &Arc<Self>, key: &JinjaValue) -> Option<JinjaValue> {
-        self.get_value_by_str(key.as_str()?)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<JinjaValue> {
-        let found = self.scope.get(key).map(|value| JinjaValue::from(Serde(&**value)));
-        if found.is_none() && !self.brought_by_the_language.iter().any(|name| name == key) {
-            self.missing.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| key.to_owned());
-        }
-        found
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-}
-
-/// Text as it is, everything else as JSON.
-fn write_value(
-    output: &mut Output<'_>,
-    _state: &mut State<'_, '_>,
-    value: &JinjaValue,
-) -> Result<(), minijinja::Error> {
-    if value.is_undefined() {
-        return Ok(());
-    }
-    if let Some(text) = value.as_str() {
-        return output.write_str(text).map_err(Into::into);
-    }
-    let json = serde_json::to_string(value)
-        .map_err(|_| minijinja::Error::new(ErrorKind::BadSerialization, "a value cannot be written as JSON"))?;
-    output.write_str(&json).map_err(Into::into)
-}
-
-#[derive(Default)]
-struct BoundedText {
-    bytes: Vec<u8>,
-    overflowed: bool,
-}
-
-impl std::io::Write for BoundedText {
-    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + more.len() > TEMPLATE_OUTPUT_BYTES_MAX {
-            self.overflowed = true;
-            return Err(std::io::Error::other("too long"));
-        }
-        self.bytes.extend_from_slice(more);
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+/// How many strings of a value have code, at any depth.
+pub(crate) fn count_templates(value: &Value) -> usize {
+    match value {
+        Value::String(source) => usize::from(has_code(source)),
+        Value::Array(items) => items.iter().map(count_templates).sum(),
+        Value::Object(fields) => fields.values().map(count_templates).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 
@@ -283,13 +239,6 @@ fn sole_expression(source: &str) -> Option<&str> {
     (!trims_blanks).then_some(inner)
 }
 
-fn bounded(source: &str) -> Result<(), String> {
-    if source.len() > TEMPLATE_SOURCE_BYTES_MAX {
-        return Err(format!("is longer than {TEMPLATE_SOURCE_BYTES_MAX} bytes"));
-    }
-    Ok(())
-}
-
 fn describe(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {
@@ -298,97 +247,16 @@ fn describe(error: &minijinja::Error) -> String {
     }
 }
 
+/// A definition's templates are within bounds since it was checked; those of another time may not be.
+fn out_of_bounds(why: String) -> CallError {
+    CallError::permanent("expr.limit", format!("the template or expression cannot be used: {why}"))
+}
+
 fn failure(error: &minijinja::Error) -> CallError {
     match error.kind() {
         ErrorKind::OutOfFuel => {
             CallError::permanent("expr.limit", "the template or expression does too much work, or nests too deep")
         }
         _ => CallError::permanent("expr.failed", describe(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn scope() -> Scope {
-        [("topic", json!("tea")), ("feedback", json!({ "approved": true, "n": 3 })), ("items", json!([1, 2]))]
-            .into_iter()
-            .collect()
-    }
-
-    #[test]
-    fn text_is_written_as_it_is_and_anything_else_as_json() {
-        let text = Templates::new().render("{{topic}}: {{feedback}} {{items}} {{none}} {{true}}", &scope());
-        assert_eq!(text.unwrap(), r#"tea: {"approved":true,"n":3} [1,2] null true"#);
-    }
-
-    #[test]
-    fn a_string_of_one_expression_keeps_its_type() {
-        let templates = Templates::new();
-        assert_eq!(templates.render_value("{{ feedback.n }}", &scope()).unwrap(), json!(3));
-        assert_eq!(templates.render_value("{{ feedback.n }} ", &scope()).unwrap(), json!("3 "));
-        assert_eq!(templates.render_value("{{ topic }}{{ topic }}", &scope()).unwrap(), json!("teatea"));
-        assert_eq!(templates.render_value("{{- feedback.n -}}", &scope()).unwrap(), json!("3"));
-    }
-
-    #[test]
-    fn templates_are_found_at_any_depth_and_keys_are_left_alone() {
-        let params = json!({ "{{topic}}": [{ "n": "{{ feedback.n + 1 }}" }, 7, null] });
-        assert_eq!(
-            Templates::new().render_deep(&params, &scope()).unwrap(),
-            json!({ "{{topic}}": [{ "n": 4 }, 7, null] })
-        );
-    }
-
-    #[test]
-    fn a_missing_root_variable_is_an_error_with_its_name() {
-        let error = Templates::new().render("{{ nope.deep }}", &scope()).unwrap_err();
-        assert_eq!(error.code, "expr.unknown_variable");
-        assert!(error.message.contains("`nope`"), "{}", error.message);
-    }
-
-    #[test]
-    fn a_missing_attribute_is_undefined_and_false_in_a_condition() {
-        let templates = Templates::new();
-        assert!(!templates.holds("feedback.nope", &scope()).unwrap());
-        assert!(!templates.holds("feedback.nope.deeper", &scope()).unwrap());
-        assert!(!templates.holds("topic.approved", &scope()).unwrap());
-        assert!(templates.holds("feedback.approved and feedback.n > 2", &scope()).unwrap());
-        assert_eq!(templates.evaluate("feedback.nope | default(5)", &scope()).unwrap(), json!(5));
-    }
-
-    #[test]
-    fn functions_of_the_language_are_not_variables() {
-        assert_eq!(Templates::new().evaluate("range(3) | list", &scope()).unwrap(), json!([0, 1, 2]));
-        assert_eq!(Templates::new().check_expression("range(n)").unwrap(), HashSet::from(["n".to_owned()]));
-    }
-
-    #[test]
-    fn an_endless_template_runs_out_of_fuel() {
-        let source = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}";
-        assert_eq!(Templates::new().render(source, &scope()).unwrap_err().code, "expr.limit");
-    }
-
-    #[test]
-    fn a_template_cannot_write_without_end() {
-        let long: Scope = [("long", json!("x".repeat(900_000)))].into_iter().collect();
-        assert_eq!(Templates::new().render("{{long}}{{long}}", &long).unwrap_err().code, "expr.limit");
-    }
-
-    #[test]
-    fn a_template_that_does_not_parse_says_why() {
-        assert!(Templates::new().check_template("{{ topic ").is_err());
-        assert!(Templates::new().check_template("{% if %}").is_err());
-        assert!(Templates::new().check_expression("a +").is_err());
-        assert!(Templates::new().check_template("{% include 'x' %}").is_err());
-    }
-
-    #[test]
-    fn a_template_names_the_roots_it_reads() {
-        let names = Templates::new().check_template("{{ a.b }} {% for x in c %}{{ x }}{% endfor %}").unwrap();
-        assert_eq!(names, HashSet::from(["a".to_owned(), "c".to_owned()]));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::fault::{FAULTS_MAX, Fault};
+use armilla_domain::definition::InputSchema;
+use armilla_domain::fault::Fault;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{RunFacts, RunStatus, State};
@@ -136,17 +137,10 @@ impl Engine {
     }
 }
 
-fn check_input(schema: Option<&Value>, input: &Value) -> Result<(), CommandError> {
+fn check_input(schema: Option<&InputSchema>, input: &Value) -> Result<(), CommandError> {
     if !input.is_object() {
         return Err(CommandError::Invalid(vec![Fault::new("", "input.type", "a run's input is an object")]));
     }
-    let Some(schema) = schema else { return Ok(()) };
-    // The schema was compiled once when the definition was checked; to do it again costs less than a round trip.
-    let Ok(schema) = jsonschema::draft202012::options().build(schema) else { return Ok(()) };
-    let faults: Vec<_> = schema
-        .iter_errors(input)
-        .take(FAULTS_MAX)
-        .map(|error| Fault::new(error.instance_path().to_string(), "input.schema", error.to_string()))
-        .collect();
+    let faults = schema.map(|schema| schema.faults(input)).unwrap_or_default();
     if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
 }

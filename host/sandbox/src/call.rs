@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
+use armilla_domain::json::{JSON_DEPTH_MAX, is_too_deep};
 use serde_json::Value;
 
 use crate::bindings::condition::{EvaluationError, ExpressionError};
@@ -103,7 +104,7 @@ impl Sandbox {
             ),
             EvaluationError::NotBoolean(what) => CallError::permanent(
                 "expr.type",
-                format!("the expression must be true or false; for {subject} it is {}", shortened(&what)),
+                format!("{subject} found {}, where an expression must be true or false", shortened(&what)),
             ),
             EvaluationError::Failed(message) => {
                 CallError::permanent("expr.failed", format!("{subject} cannot judge: {}", shortened(&message)))
@@ -155,6 +156,9 @@ fn read_output(subject: &str, tool: &Tool, output: &str) -> Result<Value, CallEr
     }
     let bad = |what: String| CallError::permanent("tool.bad_output", format!("{subject} answered {what}"));
     let value: Value = serde_json::from_str(output).map_err(|error| bad(format!("with what is not JSON: {error}")))?;
+    if is_too_deep(&value) {
+        return Err(bad(format!("with more than {JSON_DEPTH_MAX} levels of arrays and objects")));
+    }
     if let Some(schema) = &tool.output {
         schema.check(&value).map_err(|faults| bad(format!("against its own schema: {faults}")))?;
     }

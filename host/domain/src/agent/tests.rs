@@ -128,3 +128,11 @@ fn every_other_answer_is_its_text() {
         assert_eq!(answer_value(text), Value::String(text.to_owned()), "{text}");
     }
 }
+
+#[test]
+fn an_answer_that_nests_too_deep_is_its_text() {
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    assert!(answer_value(&nested(64)).is_array());
+    assert_eq!(answer_value(&nested(65)), Value::String(nested(65)));
+    assert!(answer_value(&nested(100_000)).is_string());
+}

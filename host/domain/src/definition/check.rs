@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::fields::{Fields, Findings, kind_of};
 use super::step::Reader;
-use super::{Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, RESERVED_NAMES, Workflow, flow, variables};
+use super::{
+    InputSchema, Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, RESERVED_NAMES, Workflow, flow, variables,
+};
 use crate::fault::{Fault, pointer};
 use crate::template::Templates;
 
@@ -69,21 +71,15 @@ pub fn check(definition: &Value, known: &Known, templates: &Templates) -> Result
     }
 }
 
-fn read_input_schema(fields: Fields<'_>, findings: &mut Findings) -> Option<Value> {
+fn read_input_schema(fields: Fields<'_>, findings: &mut Findings) -> Option<InputSchema> {
     let schema = fields.get("inputSchema")?;
     let place = fields.at("inputSchema");
     if !schema.is_object() {
         findings.fault(place, "definition.type", "`inputSchema` is an object");
         return None;
     }
-    match jsonschema::draft202012::options().build(schema) {
-        Ok(_) => Some(schema.clone()),
-        Err(error) => {
-            let place = format!("{place}{}", error.instance_path());
-            findings.fault(place, "definition.schema", format!("not a JSON Schema 2020-12: {error}"));
-            None
-        }
-    }
+    let parsed = InputSchema::parse(schema);
+    parsed.map_err(|(inner, why)| findings.fault(format!("{place}{inner}"), "definition.schema", why)).ok()
 }
 
 fn read_output(fields: Fields<'_>, templates: &Templates, findings: &mut Findings) -> Option<Vec<(String, String)>> {

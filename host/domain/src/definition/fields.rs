@@ -143,7 +143,8 @@ impl<'a> Fields<'a> {
         }
         if let Some(on) = fields.get("on") {
             match serde_json::from_value::<Vec<ErrorClass>>(on.clone()) {
-                Ok(classes) if !classes.contains(&ErrorClass::Permanent) => policy.on = classes,
+                // Every step without a policy of its own gets a copy of it.
+                Ok(classes) if classes.len() <= 5 && !classes.contains(&ErrorClass::Permanent) => policy.on = classes,
                 _ => findings.fault(
                     fields.at("on"),
                     "definition.value",

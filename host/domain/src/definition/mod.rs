@@ -6,6 +6,7 @@
 mod check;
 mod fields;
 mod flow;
+mod input_schema;
 mod step;
 mod variables;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use check::{Checked, check};
+pub use input_schema::{INPUT_SCHEMA_WEIGHT_MAX, InputSchema};
 
 use crate::retry::RetryPolicy;
 
@@ -50,7 +52,7 @@ pub struct Workflow {
     /// Every list of steps: the main line, branches, inline blocks.
     pub lists: Vec<List>,
     /// What a run's input must fit.
-    pub input_schema: Option<Value>,
+    pub input_schema: Option<InputSchema>,
     /// What the run answers: names and expressions, in the order written.
     pub output: Option<Vec<(String, String)>>,
     /// The longest a run may take.

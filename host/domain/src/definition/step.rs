@@ -11,11 +11,18 @@ use super::{
     STEPS_MAX, Step, StepIndex, StepKind, Target, ToolStep,
 };
 use crate::fault::pointer;
+use crate::json::{JSON_DEPTH_MAX, is_too_deep};
 use crate::retry::RetryPolicy;
-use crate::template::Templates;
+use crate::template::{Templates, count_templates, has_code};
 
 const COMMON: [&str; 8] = ["type", "id", "name", "when", "next", "timeout", "retry", "onError"];
 const NOT_YET: [&str; 9] = ["switch", "forEach", "loop", "set", "wait", "approval", "workflow", "return", "fail"];
+
+/// Bytes of a key in `params`: keys stand in the pointer of everything below them.
+const PARAM_KEY_BYTES_MAX: usize = 256;
+
+/// Strings with templates in the `params` of one step: each may take as long as a template may.
+const PARAM_TEMPLATES_MAX: usize = 100;
 
 /// A name of a step in a place that wants one.
 #[derive(Debug)]
@@ -251,7 +258,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        self.check_templates_within(&params, &fields.at("params"), index);
+        self.check_params(&params, &fields.at("params"), index);
         Some(ToolStep { tool_name: tool_name?.to_owned(), params, plugin })
     }
 
@@ -340,21 +347,40 @@ impl<'a> Reader<'a> {
 
     fn check_expression(&mut self, source: &str, place: String, step: StepIndex) {
         match self.templates.check_expression(source) {
-            Ok(names) => self.read.reads.push(Reads { step, place, names }),
+            Ok(names) => self.note_reads(step, place, names),
             Err(why) => self.findings.fault(place, "definition.expression", format!("does not parse: {why}")),
+        }
+    }
+
+    /// Most strings read nothing, and a definition may have very many of them.
+    fn note_reads(&mut self, step: StepIndex, place: String, names: HashSet<String>) {
+        if !names.is_empty() {
+            self.read.reads.push(Reads { step, place, names });
         }
     }
 
     fn check_template(&mut self, source: &str, place: String, step: StepIndex) {
         match self.templates.check_template(source) {
-            Ok(names) => self.read.reads.push(Reads { step, place, names }),
+            Ok(names) => self.note_reads(step, place, names),
             Err(why) => self.findings.fault(place, "definition.template", format!("does not parse: {why}")),
+        }
+    }
+
+    fn check_params(&mut self, params: &Value, place: &str, step: StepIndex) {
+        let templates = count_templates(params);
+        if is_too_deep(params) || templates > PARAM_TEMPLATES_MAX {
+            let detail = format!(
+                "`params` nests at most {JSON_DEPTH_MAX} deep and has at most {PARAM_TEMPLATES_MAX} strings with templates"
+            );
+            self.findings.fault(place, "definition.too_large", detail);
+        } else if templates > 0 {
+            self.check_templates_within(params, place, step);
         }
     }
 
     fn check_templates_within(&mut self, value: &Value, place: &str, step: StepIndex) {
         match value {
-            Value::String(source) => self.check_template(source, place.to_owned(), step),
+            Value::String(source) if has_code(source) => self.check_template(source, place.to_owned(), step),
             Value::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
                     self.check_templates_within(item, &pointer(place, position), step);
@@ -362,7 +388,12 @@ impl<'a> Reader<'a> {
             }
             Value::Object(fields) => {
                 for (key, field) in fields {
-                    self.check_templates_within(field, &pointer(place, key), step);
+                    if key.len() > PARAM_KEY_BYTES_MAX {
+                        let detail = format!("a key of more than {PARAM_KEY_BYTES_MAX} bytes");
+                        self.findings.fault(place, "definition.too_large", detail);
+                    } else {
+                        self.check_templates_within(field, &pointer(place, key), step);
+                    }
                 }
             }
             _ => {}

@@ -202,3 +202,13 @@ fn a_retry_policy_is_read_whole_and_bounded() {
         ])
     );
 }
+
+#[test]
+fn params_have_a_bound_on_their_depth_their_keys_and_their_templates_but_not_on_plain_text() {
+    let with = |params: Value| json!({ "steps": [{ "type": "tool", "id": "t", "toolName": "jq", "params": params }] });
+    assert!(checked(&with(json!({ "plain": vec!["text"; 10_000], "rendered": vec!["{{ a }}"; 100] }))).is_ok());
+    let too_large = pairs([("/steps/0/params", "definition.too_large")]);
+    assert_eq!(faults(&with(json!({ "rendered": vec!["{{ a }}"; 101] }))), too_large);
+    assert_eq!(faults(&with(json!({ "deep": crate::json::nested(64) }))), too_large);
+    assert_eq!(faults(&with(json!({ "k".repeat(257): "{{ a }}" }))), too_large);
+}

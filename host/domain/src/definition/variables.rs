@@ -13,15 +13,15 @@ type Names = HashSet<String>;
 pub(super) fn check(workflow: &Workflow, reads: &[Reads], findings: &mut Findings) {
     find_contested(workflow, findings);
     // Any input may bring any variable, unless the definition says what its input looks like.
-    let Some(fields) = workflow.input_schema.as_ref().and_then(|schema| schema["properties"].as_object()) else {
+    let Some(fields) = workflow.input_schema.as_ref().and_then(|schema| schema.properties()) else {
         return;
     };
-    let outside: Names = fields.keys().cloned().chain(RESERVED_NAMES.iter().map(|name| (*name).to_owned())).collect();
+    let is_given = |name: &str| fields.contains_key(name) || RESERVED_NAMES.contains(&name);
     let mut visible = HashMap::new();
-    walk(workflow, MAIN_LIST, outside, &mut visible);
+    walk(workflow, MAIN_LIST, Names::new(), &mut visible);
     for read in reads {
         let Some(names) = visible.get(&read.step) else { continue };
-        let mut unset: Vec<_> = read.names.difference(names).collect();
+        let mut unset: Vec<_> = read.names.difference(names).filter(|name| !is_given(name)).collect();
         unset.sort();
         for name in unset {
             let detail = format!("no earlier step and no field of `inputSchema` sets `{name}`");

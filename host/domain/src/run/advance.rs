@@ -95,15 +95,17 @@ impl State {
                 self.list_ended(scope);
             }
             OnError::Continue => {
-                self.errors.insert(definition.id.clone(), shown);
-                if let (Some(name), Some(frame)) = (&definition.output_var, self.frames.get_mut(scope)) {
-                    frame.variables.insert(name.clone(), Arc::new(Value::Null));
+                if let Some(frame) = self.frames.get_mut(scope) {
+                    frame.errors.insert(definition.id.clone(), shown);
+                    if let Some(name) = &definition.output_var {
+                        frame.variables.insert(name.clone(), Arc::new(Value::Null));
+                    }
                 }
                 self.go_on(scope, step);
             }
             OnError::Jump(target) => {
-                self.errors.insert(definition.id.clone(), shown.clone());
                 if let Some(frame) = self.frames.get_mut(scope) {
+                    frame.errors.insert(definition.id.clone(), shown.clone());
                     frame.error = Some(shown);
                     frame.queue.clear();
                     frame.cursor = Cursor::At(target);
@@ -120,7 +122,7 @@ impl State {
         match work {
             Work::Block => {
                 let Some(block) = self.frames.remove(scope) else { return };
-                self.merge(&parent.scope, block.variables);
+                self.merge(&parent.scope, block.variables, block.errors);
                 match block.cursor {
                     Cursor::Failed(error) => self.fail_step(&parent.scope, step, &error),
                     _ => self.go_on(&parent.scope, step),
@@ -160,16 +162,17 @@ impl State {
         for slot in 0..*begun {
             let scope = ScopePath::inside(visit, slot);
             if let Some(branch) = self.frames.remove(&scope) {
-                self.merge(&visit.scope, branch.variables);
+                self.merge(&visit.scope, branch.variables, branch.errors);
             }
             let inner = format!("{scope}/");
             self.frames.retain(|nested, _| !nested.as_str().starts_with(&inner));
         }
     }
 
-    fn merge(&mut self, scope: &ScopePath, variables: Variables) {
+    fn merge(&mut self, scope: &ScopePath, variables: Variables, errors: serde_json::Map<String, Value>) {
         if let Some(frame) = self.frames.get_mut(scope) {
             frame.variables.extend(variables);
+            frame.errors.extend(errors);
         }
     }
 

@@ -8,13 +8,20 @@ use super::state::{Cursor, State, Work};
 use crate::call::CallError;
 use crate::definition::{AgentStep, Condition, OnFailure, Parallel, StepIndex, StepKind};
 use crate::journal::{Event, Failure, ScopePath, Visit};
-use crate::template::{Scope, Templates};
+use crate::template::{Scope, TEMPLATE_OUTPUT_BYTES_MAX, Templates};
+
+/// Decisions of one turn. Each may evaluate expressions for some milliseconds; between two turns whoever drives the run looks
+/// at the clock, appends, and lets others run.
+pub const DECISIONS_PER_TURN_MAX: usize = 16;
 
 impl State {
-    /// Every entry that follows from the state itself, applied already, in order. Empty when the run waits or has ended.
+    /// The next entries that follow from the state itself, applied already, in order: at most [`DECISIONS_PER_TURN_MAX`].
+    /// Empty when the run waits or has ended.
     pub fn decide(&mut self, templates: &Templates) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Some(event) = self.next_event(templates) {
+        while events.len() < DECISIONS_PER_TURN_MAX
+            && let Some(event) = self.next_event(templates)
+        {
             self.apply(&event);
             events.push(event);
         }
@@ -89,8 +96,9 @@ impl State {
         let Some(picks) = &self.workflow.output else { return Event::RunSucceeded { output: Value::Null } };
         let seen = self.scope_of(&ScopePath::default());
         let mut output = serde_json::Map::new();
+        let mut room = TEMPLATE_OUTPUT_BYTES_MAX;
         for (name, expression) in picks {
-            match templates.evaluate(expression, &seen) {
+            match templates.evaluate_within(expression, &seen, &mut room) {
                 Ok(value) => output.insert(name.clone(), value),
                 Err(CallError { code, message, .. }) => {
                     let message = format!("`output.{name}`: {message}");

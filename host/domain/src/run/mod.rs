@@ -12,6 +12,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use decide::DECISIONS_PER_TURN_MAX;
 pub use history::{AttemptRecord, AttemptStatus, history};
 pub use outcome::{Attempt, AttemptResult};
 pub use state::{Call, CallKind, RunFacts, State};

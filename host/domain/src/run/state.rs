@@ -35,7 +35,6 @@ pub struct State {
     pub(super) frames: BTreeMap<ScopePath, Frame>,
     pub(super) visits: HashMap<StepIndex, u32>,
     pub(super) executions: u32,
-    pub(super) errors: serde_json::Map<String, Value>,
     pub(super) ended: Option<Ended>,
 }
 
@@ -57,6 +56,8 @@ pub(super) struct Frame {
     pub(super) queue: VecDeque<StepIndex>,
     /// What its steps set. A branch sees what was set before it and by itself; the others' shows when all have ended.
     pub(super) variables: Variables,
+    /// The errors that its steps went on from, by step; seen and merged as the variables are.
+    pub(super) errors: serde_json::Map<String, Value>,
     /// The error that control jumped here with.
     pub(super) error: Option<Value>,
     pub(super) last_result: Arc<Value>,
@@ -134,7 +135,6 @@ impl State {
             frames: BTreeMap::new(),
             visits: HashMap::new(),
             executions: 0,
-            errors: serde_json::Map::new(),
             ended: None,
         }
     }
@@ -244,7 +244,8 @@ impl State {
             visible.set("error", Arc::new(error.clone()));
         }
         visible.set("input", Arc::clone(&self.input));
-        visible.set("errors", Arc::new(Value::Object(self.errors.clone())));
+        let errors = chain.iter().rev().flat_map(|frame| frame.errors.clone());
+        visible.set("errors", Arc::new(Value::Object(errors.collect())));
         let RunFacts { run_id, workflow_id, started_at } = &self.facts;
         let started_at = started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         visible.set("run", Arc::new(json!({ "id": run_id, "workflowId": workflow_id, "startedAt": started_at })));
@@ -276,6 +277,7 @@ impl State {
             cursor: Cursor::At(first),
             queue: VecDeque::new(),
             variables: Variables::new(),
+            errors: serde_json::Map::new(),
             error: None,
             last_result: Arc::new(Value::Null),
         };

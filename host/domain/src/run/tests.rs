@@ -35,7 +35,14 @@ impl Bench {
     fn write(&mut self, event: Event) {
         self.state.apply(&event);
         self.journal.push(event);
-        self.journal.extend(self.state.decide(&self.templates));
+        loop {
+            let decided = self.state.decide(&self.templates);
+            assert!(decided.len() <= DECISIONS_PER_TURN_MAX);
+            if decided.is_empty() {
+                break;
+            }
+            self.journal.extend(decided);
+        }
         self.check_replay();
     }
 
@@ -205,6 +212,24 @@ fn a_branch_does_not_see_what_another_one_sets() {
     bench.answer("a", Ok(json!("A")));
     bench.answer("b", Ok(json!("B")));
     assert_eq!(bench.state.error().unwrap().code, "expr.unknown_variable");
+}
+
+#[test]
+fn a_branch_does_not_see_the_errors_of_another_one_and_what_follows_sees_both() {
+    let tolerant = |id: &str| with(agent(id), json!({ "onError": "continue" }));
+    let definition = json!({ "steps": [
+        { "type": "parallel", "id": "both", "steps": [
+            tolerant("a"),
+            [tolerant("b"), with(agent("c"), json!({ "message": "{{ errors.a.code }}|{{ errors.b.code }}" }))],
+        ] },
+        with(agent("last"), json!({ "message": "{{ errors.a.code }}|{{ errors.b.code }}" })),
+    ] });
+    let mut bench = Bench::start(definition, json!({}));
+    bench.answer("a", Err(refused()));
+    bench.answer("b", Err(refused()));
+    assert_eq!(*bench.state.calls()[0].input, json!({ "message": "|agent.refused" }));
+    bench.answer("c", Ok(json!("C")));
+    assert_eq!(*bench.state.calls()[0].input, json!({ "message": "agent.refused|agent.refused" }));
 }
 
 #[test]
