@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint plugins release bench prepare deny tools
 
+target = $(or $(CARGO_TARGET_DIR),target)
 # Where Postgres's programs are; found, or else installed, by scripts/ensure-postgres.
 postgres = ARMILLA_POSTGRES_BIN="$$(scripts/ensure-postgres)"
 
@@ -11,7 +12,7 @@ help: ## Lists what there is
 
 demo: plugins ## Runs two workflows for you to watch; ARGS=--exit ends after them
 	@cargo build -p armilla
-	@$(postgres) && export ARMILLA_POSTGRES_BIN && exec target/debug/armilla demo --data-dir target/demo --plugins target/plugins $(ARGS)
+	@$(postgres) && export ARMILLA_POSTGRES_BIN && exec $(target)/debug/armilla demo --data-dir $(target)/demo --plugins $(target)/plugins $(ARGS)
 
 test: lint ## Checks format, lints, documentation and dependency rules, and runs every test on a real Postgres
 	@scripts/build-plugins --test

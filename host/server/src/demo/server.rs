@@ -87,7 +87,10 @@ impl Server {
             }
             if began.elapsed().as_secs() > told {
                 told = began.elapsed().as_secs();
-                terminal::progress("Starting a server with a Postgres of its own", began.elapsed());
+                terminal::progress(
+                    "Starting a server: it makes a Postgres of its own and compiles the plugins",
+                    began.elapsed(),
+                );
             }
             tokio::time::sleep(READY_POLL).await;
         }
