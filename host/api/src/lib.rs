@@ -7,13 +7,16 @@
 
 pub mod agents;
 pub mod auth;
+mod events;
 mod health;
 mod openapi;
 mod page;
+pub mod plugins;
 pub mod problem;
 mod request;
 mod routes;
 pub mod runs;
+pub mod secrets;
 mod serve;
 mod state;
 pub mod tools;

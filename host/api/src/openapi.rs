@@ -26,6 +26,9 @@ const BEARER: &str = "bearer";
         (name = "runs", description = "What runs and what ran."),
         (name = "agents", description = "Who is called over HTTP."),
         (name = "tools", description = "What runs in the sandbox."),
+        (name = "plugins", description = "Where tools come from, and what each may touch."),
+        (name = "secrets", description = "What plugins put into requests without seeing it."),
+        (name = "events", description = "What happened."),
         (name = "operations", description = "For those who run the server."),
     ),
     modifiers(&Bearer)

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub use self::body::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody};
+pub(crate) use self::path::PathNumbered;
 pub use self::path::{PathText, Query};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;

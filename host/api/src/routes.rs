@@ -12,7 +12,7 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, health, runs, tools, workflows};
+use crate::{agents, events, health, plugins, runs, secrets, tools, workflows};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -36,6 +36,21 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(agents::get_agent, agents::replace_agent, agents::delete_agent))
         .routes(routes!(tools::list_tools))
         .routes(routes!(tools::get_tool))
+        .routes(routes!(tools::invoke_tool))
+        .routes(routes!(plugins::list_plugins, plugins::create_plugin))
+        .routes(routes!(plugins::get_plugin, plugins::delete_plugin))
+        .routes(routes!(plugins::get_plugin_load))
+        .routes(routes!(plugins::list_plugin_versions))
+        .routes(routes!(plugins::delete_plugin_version))
+        .routes(routes!(plugins::activate_plugin_version))
+        .routes(routes!(plugins::roll_back_plugin))
+        .routes(routes!(plugins::enable_plugin))
+        .routes(routes!(plugins::disable_plugin))
+        .routes(routes!(plugins::get_plugin_grant, plugins::put_plugin_grant))
+        .routes(routes!(plugins::list_plugin_grants))
+        .routes(routes!(secrets::list_secrets))
+        .routes(routes!(secrets::put_secret, secrets::delete_secret))
+        .routes(routes!(events::list_events))
 }
 
 /// The OpenAPI document of every route.

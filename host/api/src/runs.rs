@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub(crate) use self::handlers::*;
+pub(crate) use self::wait::Wait;
 pub use self::wait::{RUN_WAIT_DEFAULT, RUN_WAIT_MAX};
 use crate::wire::Timestamp;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::call::{Answerer, CallError};
+use crate::plugin::Pin;
 
 /// One line of a run's journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +114,9 @@ pub enum Event {
     RunStarted {
         /// What the caller gave.
         input: Arc<Value>,
+        /// The versions of plugins that it stays on to its end, whatever is activated meanwhile.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        plugins: Vec<Pin>,
     },
     /// A visit begins, with what its call will be given.
     #[serde(rename = "step.started")]

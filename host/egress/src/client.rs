@@ -60,6 +60,21 @@ pub struct OutboundAnswer {
     pub body: Vec<u8>,
 }
 
+/// One answer, whatever its status, whose body is still coming in. Dropping it ends the exchange.
+pub struct IncomingAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    response: Response,
+    host: String,
+    started: Instant,
+    limit: Duration,
+    bytes_max: usize,
+    /// How many bytes of the body have been handed out.
+    bytes: usize,
+}
+
 impl Egress {
     /// A client that reaches public addresses and what `policy` names.
     pub fn new(policy: EgressPolicy) -> Result<Self, EgressError> {
@@ -85,19 +100,9 @@ impl Egress {
 
     /// Sends one request and reads its answer to the end. An answer of any status is an answer; redirects are not followed.
     pub async fn send(&self, request: OutboundRequest) -> Result<OutboundAnswer, EgressError> {
-        let url = parse(&request.url)?;
-        let host = host_of(&url);
-        if !permits_literal(&self.policy, &url) {
-            return Err(EgressError::RefusedAddress { host });
-        }
-
+        let (url, host) = self.judge(&request.url)?;
         let started = Instant::now();
-        let limit = request.timeout;
-        let exchange = self.exchange(request, url, &host);
-        let result = match tokio::time::timeout(limit, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(EgressError::Timeout { host: host.clone(), limit }),
-        };
+        let result = self.exchange(request, url, &host).await;
 
         let duration_ms = started.elapsed().as_millis();
         match &result {
@@ -107,29 +112,82 @@ impl Egress {
         result
     }
 
+    /// Sends one request and hands out its answer while the body still comes in, for bodies that belong into a file.
+    /// The request's bounds hold for the body, too.
+    pub async fn open(&self, request: OutboundRequest) -> Result<IncomingAnswer, EgressError> {
+        let (url, host) = self.judge(&request.url)?;
+        self.begin(request, url, host).await
+    }
+
+    /// The URL and its host, where both may be called. A name is judged later, by the resolver.
+    fn judge(&self, url: &str) -> Result<(Url, String), EgressError> {
+        let url = parse(url)?;
+        let host = host_of(&url);
+        if permits_literal(&self.policy, &url) { Ok((url, host)) } else { Err(EgressError::RefusedAddress { host }) }
+    }
+
     async fn exchange(&self, request: OutboundRequest, url: Url, host: &str) -> Result<OutboundAnswer, EgressError> {
+        let mut incoming = self.begin(request, url, host.to_owned()).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = incoming.chunk().await? {
+            body.extend_from_slice(chunk.as_ref());
+        }
+        Ok(OutboundAnswer { status: incoming.status, headers: incoming.headers, body })
+    }
+
+    async fn begin(&self, request: OutboundRequest, url: Url, host: String) -> Result<IncomingAnswer, EgressError> {
+        let started = Instant::now();
+        let limit = request.timeout;
         let outbound = self.client.request(request.method, url).headers(request.headers).body(request.body);
-        let mut response = outbound.send().await.map_err(|error| EgressError::from_client(&error, host.to_owned()))?;
-        let body = read_bounded(&mut response, request.answer_bytes_max, host).await?;
-        let status = response.status().as_u16();
-        Ok(OutboundAnswer { status, headers: std::mem::take(response.headers_mut()), body })
+        let mut response = match tokio::time::timeout(limit, outbound.send()).await {
+            Ok(answered) => answered.map_err(|error| EgressError::from_client(&error, host.clone()))?,
+            Err(_) => return Err(EgressError::Timeout { host, limit }),
+        };
+        Ok(IncomingAnswer {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            response,
+            host,
+            started,
+            limit,
+            bytes_max: request.answer_bytes_max,
+            bytes: 0,
+        })
     }
 }
 
-async fn read_bounded(response: &mut Response, limit: usize, host: &str) -> Result<Vec<u8>, EgressError> {
-    let too_large = || EgressError::AnswerTooLarge { host: host.to_owned(), limit };
-    // Where the answer states its length, refuse it before reading any of it.
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| EgressError::from_client(&error, host.to_owned()))? {
-        if body.len() + chunk.len() > limit {
-            return Err(too_large());
+impl IncomingAnswer {
+    /// The next piece of the body, or `None` where it ends. Fails when the bounds of the request are reached.
+    pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, EgressError> {
+        // Where the answer states its length, refuse it before reading any of it.
+        let stated = self.response.content_length().unwrap_or(0);
+        if stated > (self.bytes_max - self.bytes) as u64 {
+            return Err(self.too_large());
         }
-        body.extend_from_slice(&chunk);
+        let left = self.limit.saturating_sub(self.started.elapsed());
+        // Asked first: bytes that are always there already would never let the timer speak.
+        if left.is_zero() {
+            return Err(self.timed_out());
+        }
+        let Ok(received) = tokio::time::timeout(left, self.response.chunk()).await else {
+            return Err(self.timed_out());
+        };
+        let chunk = received.map_err(|error| EgressError::from_client(&error, self.host.clone()))?;
+        let length = chunk.as_ref().map_or(0, |chunk| chunk.len());
+        if length > self.bytes_max - self.bytes {
+            return Err(self.too_large());
+        }
+        self.bytes += length;
+        Ok(chunk)
     }
-    Ok(body)
+
+    fn too_large(&self) -> EgressError {
+        EgressError::AnswerTooLarge { host: self.host.clone(), limit: self.bytes_max }
+    }
+
+    fn timed_out(&self) -> EgressError {
+        EgressError::Timeout { host: self.host.clone(), limit: self.limit }
+    }
 }
 
 fn parse(text: &str) -> Result<Url, EgressError> {

@@ -13,8 +13,8 @@ mod guard;
 
 pub use address::EgressPolicy;
 pub use client::{
-    CONNECT_TIMEOUT, Egress, IDLE_CONNECTION_TIMEOUT, IDLE_CONNECTIONS_PER_HOST_MAX, OutboundAnswer, OutboundRequest,
-    URL_BYTES_MAX,
+    CONNECT_TIMEOUT, Egress, IDLE_CONNECTION_TIMEOUT, IDLE_CONNECTIONS_PER_HOST_MAX, IncomingAnswer, OutboundAnswer,
+    OutboundRequest, URL_BYTES_MAX,
 };
 pub use error::EgressError;
 /// The nets an [`EgressPolicy`] names.

@@ -1,8 +1,14 @@
 //! Why a command was not carried out.
 
+use armilla_domain::call::CallError;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{RunId, WorkflowId};
+use armilla_registry::PullError;
+use armilla_registry::signature::SignatureError;
+use armilla_sandbox::LoadFault;
 use armilla_store::StoreError;
+
+use crate::{InstallError, UploadError};
 
 /// Why a command was not carried out. What belongs to another workspace is unknown, like what never was.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,43 @@ pub enum CommandError {
     /// The document has faults; pointers are relative to it.
     #[error("the document has {} faults", .0.len())]
     Invalid(Vec<Fault>),
+    /// There is no such tool.
+    #[error("there is no tool `{0}`")]
+    UnknownTool(String),
+    /// There is no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(String),
+    /// There is no such version of the plugin.
+    #[error("the plugin `{name}` has no version {version}")]
+    UnknownPluginVersion {
+        /// The plugin.
+        name: String,
+        /// What was asked for.
+        version: i32,
+    },
+    /// The plugin is the operator's own and serves every workspace; this one may grant it things, and not change it.
+    #[error("the plugin `{0}` is shared by all workspaces; only the default one changes it")]
+    SharedPlugin(String),
+    /// There is no version that was active before.
+    #[error("no other version of the plugin `{0}` was active before")]
+    NothingToRollBackTo(String),
+    /// Another plugin has the tool's name by now.
+    #[error("the tool `{tool}` is the plugin `{other}`'s by now")]
+    ToolTaken {
+        /// The tool.
+        tool: String,
+        /// Whose it is.
+        other: String,
+    },
+    /// The version's component cannot be loaded.
+    #[error("the version cannot be loaded: {0}")]
+    Unloadable(CallError),
+    /// Nothing of this id is being loaded.
+    #[error("nothing of this id is being loaded")]
+    UnknownLoad,
+    /// There is no such secret.
+    #[error("there is no secret `{0}`")]
+    UnknownSecret(String),
     /// A fault of this program ended the command.
     #[error("the command panicked")]
     Panicked,
@@ -31,4 +74,44 @@ pub enum CommandError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl InstallError {
+    /// Stable and dotted, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Fault(fault) => match fault {
+                LoadFault::TooLarge => "plugin.too_large",
+                LoadFault::NotWebAssembly => "plugin.not_webassembly",
+                LoadFault::CoreModule => "plugin.core_module",
+                LoadFault::Invalid(_) => "plugin.invalid_component",
+                LoadFault::UnknownWorld => "plugin.unknown_world",
+                LoadFault::OtherContract { .. } => "plugin.other_contract",
+                LoadFault::UnknownImports(_) => "plugin.unknown_import",
+                LoadFault::Unlinkable(_) => "plugin.unlinkable",
+                LoadFault::Undescribed(_) => "plugin.describe_failed",
+                LoadFault::BadDescription(_) => "plugin.bad_description",
+                LoadFault::OtherDigest => "plugin.digest_mismatch",
+                LoadFault::Absent(_) => "plugin.absent",
+                LoadFault::Busy => "plugin.busy",
+            },
+            Self::Upload(UploadError::TooLarge) => "plugin.too_large",
+            Self::Upload(UploadError::Io(_)) | Self::Panicked => "server.internal",
+            Self::Pull(error) => match error {
+                PullError::BadReference(_) => "plugin.bad_reference",
+                PullError::RegistryNotAllowed { .. } => "plugin.registry_not_allowed",
+                PullError::TooLarge { .. } => "plugin.too_large",
+                _ => "plugin.pull_failed",
+            },
+            Self::Signature(SignatureError::Missing { .. }) => "plugin.unsigned",
+            Self::Signature(SignatureError::NotTrusted { .. }) => "plugin.untrusted_key",
+            Self::Signature(SignatureError::DoesNotFit { .. }) => "plugin.bad_signature",
+            Self::NameTaken { .. } => "plugin.name_taken",
+            Self::TooMany => "plugin.too_many",
+            Self::NoRegistries => "plugin.no_registries",
+            Self::UnknownSecret(_) => "secret.not_found",
+            Self::Store(error) if error.is_unavailable() => "store.unavailable",
+            Self::Store(_) => "server.internal",
+        }
+    }
 }

@@ -9,6 +9,7 @@ use armilla_domain::agent::AgentConfig;
 use armilla_domain::call::{Answerer, CallContext, CallError, ErrorClass};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::{Measured, Usage};
+use armilla_domain::plugin::Pin;
 use armilla_domain::run::{Attempt, AttemptResult, Call, CallKind, State};
 use armilla_domain::template::Scope;
 use armilla_store::{AgentRow, LeasedRun, StoreError};
@@ -26,6 +27,7 @@ pub(crate) struct Work {
     call: Call,
     context: CallContext,
     workspace: WorkspaceId,
+    plugins: Arc<[Pin]>,
     scope: Scope,
 }
 
@@ -44,24 +46,35 @@ impl Work {
             timeout: left.map_or(timeout, |left| timeout.min(left)).max(Duration::from_millis(1)),
             traceparent: run.traceparent.clone(),
         };
-        Self { scope: state.scope_of(&call.visit.scope), call, context, workspace: run.workspace }
+        Self {
+            scope: state.scope_of(&call.visit.scope),
+            call,
+            context,
+            workspace: run.workspace,
+            plugins: Arc::clone(state.plugins()),
+        }
     }
 }
 
 /// Whether a call can touch nothing outside, so that it may be made before what led to it is durable.
-pub(crate) fn is_pure(host: &Host, kind: &CallKind) -> bool {
+pub(crate) fn is_pure(host: &Host, workspace: WorkspaceId, pins: &[Pin], kind: &CallKind) -> bool {
     match kind {
         CallKind::Agent { .. } => false,
-        CallKind::Tool { tool_name, .. } => host.sandbox.tool(tool_name).is_none_or(|tool| tool.pure),
+        CallKind::Tool { tool_name, plugin, version } => {
+            let resolved = host.catalog.snapshot().tool(workspace, pins, tool_name, plugin.as_deref(), *version);
+            // One that is not there touches nothing.
+            resolved.map_or(true, |resolved| resolved.is_pure())
+        }
         CallKind::Evaluator { .. } => true,
     }
 }
 
 /// Whether a call may be made again where its step does not say.
-pub(crate) fn is_repeatable(host: &Host, kind: &CallKind) -> bool {
+pub(crate) fn is_repeatable(host: &Host, workspace: WorkspaceId, pins: &[Pin], kind: &CallKind) -> bool {
     match kind {
-        CallKind::Tool { tool_name, .. } => {
-            host.sandbox.tool(tool_name).is_some_and(|tool| tool.pure || tool.hints.idempotent)
+        CallKind::Tool { tool_name, plugin, version } => {
+            let resolved = host.catalog.snapshot().tool(workspace, pins, tool_name, plugin.as_deref(), *version);
+            resolved.is_ok_and(|resolved| resolved.is_pure() || resolved.is_idempotent(tool_name))
         }
         CallKind::Agent { .. } | CallKind::Evaluator { .. } => true,
     }
@@ -94,14 +107,26 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
 async fn call(host: &Host, work: &Work) -> AttemptResult {
     match &work.call.kind {
         CallKind::Agent { agent_id } => call_agent(host, work, agent_id).await,
-        CallKind::Tool { tool_name, plugin } => {
+        CallKind::Tool { tool_name, plugin, version } => {
             let input = &*work.call.input;
-            let answer = host.sandbox.call_tool(plugin.as_deref(), tool_name, input, &work.context).await?;
+            let call = host.call_tool(
+                work.workspace,
+                &work.plugins,
+                tool_name,
+                plugin.as_deref(),
+                *version,
+                input,
+                &work.context,
+            );
+            let answer = call.await?;
             Ok(measured(input, answer.value, answer.answerer, None))
         }
         CallKind::Evaluator { evaluator, expr } => {
             let variables = work.scope.to_json();
-            let answer = host.sandbox.evaluate(evaluator, expr, &variables, &work.context).await?;
+            let resolved = host.catalog.snapshot().evaluator(work.workspace, &work.plugins, evaluator)?;
+            let component = host.catalog.component(&resolved.version).await?;
+            let access = host.access(work.workspace, &resolved.grant);
+            let answer = host.sandbox.evaluate(&component, expr, &variables, &work.context, &access).await?;
             Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))
         }
     }

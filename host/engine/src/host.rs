@@ -10,7 +10,7 @@ use armilla_agents::Agents;
 use armilla_domain::definition::Workflow;
 use armilla_domain::id::{RunId, WorkflowId};
 use armilla_domain::template::Templates;
-use armilla_sandbox::Sandbox;
+use armilla_sandbox::{Sandbox, Services};
 use armilla_store::{Lease, LeasedRun, Store, StoreError};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,9 +22,11 @@ use uuid::Uuid;
 
 use crate::definitions::Definitions;
 use crate::interpreter::Interpreter;
+use crate::plugins::{Catalog, Faults, Folder, StoreServices, watch};
 use crate::waiting::Waiting;
 use crate::{
-    CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, LEASE, LEASE_RENEWAL, Parts, RUNS_PER_HOST_MAX, SHUTDOWN_GRACE,
+    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, LEASE, LEASE_RENEWAL, Parts,
+    PluginPolicy, RUNS_PER_HOST_MAX, SHUTDOWN_GRACE, SealingKey,
 };
 
 /// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
@@ -41,6 +43,11 @@ pub(crate) struct Host {
     pub(crate) store: Store,
     pub(crate) agents: Agents,
     pub(crate) sandbox: Sandbox,
+    pub(crate) catalog: Catalog,
+    pub(crate) policy: PluginPolicy,
+    pub(crate) sealing: SealingKey,
+    pub(crate) services: Arc<dyn Services>,
+    pub(crate) folder_faults: Faults,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) templates: Templates,
@@ -73,11 +80,17 @@ impl Place {
 
 impl Host {
     pub(crate) fn new(parts: Parts, templates: Templates) -> Self {
-        let Parts { store, agents, sandbox, clock, chance, host_id } = parts;
+        let Parts { store, agents, sandbox, policy, sealing, clock, chance, host_id } = parts;
+        let services = StoreServices { store: store.clone(), sealing: sealing.clone() };
         Self {
+            catalog: Catalog::new(store.clone(), sandbox.clone()),
+            services: Arc::new(services),
+            folder_faults: Faults::default(),
             store,
             agents,
             sandbox,
+            policy,
+            sealing,
             clock,
             chance,
             templates,
@@ -182,6 +195,15 @@ pub(crate) fn spawn<F>(
 }
 
 pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
+    // Before any run is taken up: its tools must be there.
+    host.catalog.refresh().await?;
+    if let Some(folder) = &host.policy.folder {
+        let mut folder = Folder::new(folder.clone());
+        folder.load(host, true).await;
+        host.tasks.spawn(watch(Arc::clone(host), folder));
+    }
+    host.catalog.load_active().await;
+    host.tasks.spawn(follow_the_catalog(Arc::clone(host)));
     let released = host.store.release_runs_of(host.id).await?;
     if released > 0 {
         info!(runs = released, "{released} unfinished runs of this host's last life go on");
@@ -259,6 +281,23 @@ async fn renew_forever(host: Arc<Host>) {
     }
 }
 
+/// Sees what other hosts did to plugins and grants.
+async fn follow_the_catalog(host: Arc<Host>) {
+    let mut looks = tokio::time::interval(CATALOG_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = host.stopping.cancelled() => return,
+        }
+        match host.catalog.refresh().await {
+            Ok(true) => host.catalog.load_active().await,
+            Ok(false) => {}
+            Err(error) => warn!("The plugins could not be looked after: {error}"),
+        }
+    }
+}
+
 async fn look_after_partitions(host: Arc<Host>) {
     let mut days = tokio::time::interval(PARTITION_INTERVAL);
     loop {
@@ -268,6 +307,11 @@ async fn look_after_partitions(host: Arc<Host>) {
         }
         if let Err(error) = host.store.ensure_journal_partitions().await {
             warn!("The journal's partitions could not be looked after: {error}");
+        }
+        let swept =
+            tokio::try_join!(host.store.delete_old_events(EVENTS_KEPT_DAYS), host.store.delete_unused_components());
+        if let Err(error) = swept {
+            warn!("Old events and components could not be removed: {error}");
         }
     }
 }

@@ -188,7 +188,8 @@ impl Interpreter {
         let is_due = |call: &Call| call.not_before.is_none_or(|at| at <= now);
         let due: Vec<Call> =
             self.state.calls().into_iter().filter(|call| is_due(call) && !self.is_begun(call)).collect();
-        let touches_the_world = due.iter().any(|call| !executor::is_pure(&self.host, &call.kind));
+        let touches_the_world =
+            due.iter().any(|call| !executor::is_pure(&self.host, self.run.workspace, self.state.plugins(), &call.kind));
         if touches_the_world && !self.append().await? {
             return Ok(false);
         }
@@ -217,7 +218,8 @@ impl Interpreter {
     }
 
     fn take(&mut self, attempt: Attempt) {
-        let repeatable = executor::is_repeatable(&self.host, &attempt.call.kind);
+        let repeatable =
+            executor::is_repeatable(&self.host, self.run.workspace, self.state.plugins(), &attempt.call.kind);
         self.begun.remove(&attempt.call.visit);
         let (now, chance) = (self.host.clock.now(), self.host.chance.fraction());
         if let Some(event) = self.state.judge(attempt, repeatable, now, chance) {

@@ -13,6 +13,7 @@ mod executor;
 mod host;
 mod interpreter;
 mod pending;
+mod plugins;
 mod reader;
 mod runs;
 mod time;
@@ -29,7 +30,15 @@ use armilla_store::Store;
 use uuid::Uuid;
 
 pub use agents::AgentView;
+/// A signature, and why a text is none.
+pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use error::CommandError;
+pub use plugins::{
+    Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
+    InstallError, Installed, LoadStatus, LoadView, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy, PluginView,
+    SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload, UploadError,
+    VersionView,
+};
 pub use reader::RunView;
 pub use runs::StartRun;
 pub use time::{Chance, Clock, SystemChance, SystemClock};
@@ -64,6 +73,10 @@ pub struct Parts {
     pub agents: Agents,
     /// Calls plugins.
     pub sandbox: Sandbox,
+    /// What an operator decided about plugins.
+    pub policy: PluginPolicy,
+    /// Seals secrets.
+    pub sealing: SealingKey,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and draws jitter.
@@ -84,7 +97,8 @@ impl Engine {
         Self { host: Arc::new(host::Host::new(parts, Templates::new())) }
     }
 
-    /// Lets go of what this host held before it was stopped or killed, and begins to look for runs.
+    /// Loads what the plugins folder holds and every active plugin, lets go of what this host held before it was stopped or
+    /// killed, and begins to look for runs.
     ///
     /// # Errors
     /// Where the database is away.
@@ -96,11 +110,6 @@ impl Engine {
     /// Begins nothing new, gives running steps [`SHUTDOWN_GRACE`] to end, and lets go of every run, to be resumed.
     pub async fn stop(&self) {
         host::stop(&self.host).await;
-    }
-
-    /// The plugins.
-    pub fn sandbox(&self) -> &Sandbox {
-        &self.host.sandbox
     }
 
     /// The database.

@@ -55,7 +55,7 @@ impl Engine {
         let row = store.run(workspace, id).await?.ok_or(CommandError::UnknownRun(id))?;
         if row.status.is_final() {
             let input = match store.first_entry(id).await? {
-                Some(Event::RunStarted { input }) => input,
+                Some(Event::RunStarted { input, .. }) => input,
                 _ => return Err(corrupt(id, "does not begin with its input").into()),
             };
             return Ok(view_of_ended(row, input)?);

@@ -72,7 +72,9 @@ impl Engine {
         let started_at = self.host.clock.now();
         let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
         let input = Arc::new(input);
-        let first = Event::RunStarted { input };
+        let plugins = self.host.catalog.snapshot().pins(workspace, state.workflow());
+        let components: Vec<String> = plugins.iter().map(|pin| pin.digest.clone()).collect();
+        let first = Event::RunStarted { input, plugins };
         state.apply(&first);
         let mut entries = vec![Entry { at: started_at, event: first }];
         // Without a place on this host the run waits in the database for one.
@@ -98,6 +100,7 @@ impl Engine {
                 lease: place.is_some().then(|| self.host.lease()),
                 traceparent: traceparent.as_deref(),
                 entries: &entries,
+                plugins: (!components.is_empty()).then_some(components.as_slice()),
             })
             .await?;
         if !started {

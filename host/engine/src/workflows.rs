@@ -107,11 +107,11 @@ impl Engine {
     }
 
     async fn check_definition(&self, workspace: WorkspaceId, definition: &Value) -> Result<Checked, CommandError> {
-        let sandbox = &self.host.sandbox;
+        let plugins = self.host.catalog.snapshot();
         let mut known = Known {
             agents: HashSet::new(),
-            tools: sandbox.tools().into_iter().map(|tool| tool.name.clone()).collect(),
-            evaluators: sandbox.evaluators().into_iter().collect(),
+            tools: plugins.tools_of(workspace).into_keys().collect(),
+            evaluators: plugins.evaluators_of(workspace).into_iter().collect(),
         };
         // Which agents to look for is known only after a first reading.
         if let Ok(checked) = check(definition, &known, &self.host.templates) {
@@ -119,19 +119,34 @@ impl Engine {
             known.agents = self.host.store.agents_among(workspace, &named).await?.into_iter().collect();
         }
         let checked = check(definition, &known, &self.host.templates).map_err(CommandError::Invalid)?;
-        self.check_evaluated_expressions(&checked.workflow, &known).await?;
+        self.check_evaluated_expressions(workspace, &checked.workflow).await?;
         Ok(checked)
     }
 
     /// Asks the plugins that will judge expressions whether they can read them.
-    async fn check_evaluated_expressions(&self, workflow: &Workflow, known: &Known) -> Result<(), CommandError> {
+    async fn check_evaluated_expressions(
+        &self,
+        workspace: WorkspaceId,
+        workflow: &Workflow,
+    ) -> Result<(), CommandError> {
         let mut faults = Vec::new();
+        let plugins = self.host.catalog.snapshot();
         for (pointer, evaluator, expr) in workflow.evaluated_expressions() {
             // One that is not there yet has its warning already.
-            if known.evaluators.contains(evaluator)
-                && let Err(error) = self.host.sandbox.check_expression(evaluator, expr).await
-            {
-                faults.push(Fault::new(pointer, "definition.expression", error.to_string()));
+            let Ok(resolved) = plugins.evaluator(workspace, &[], evaluator) else { continue };
+            let checked = match self.host.catalog.component(&resolved.version).await {
+                Ok(component) => {
+                    let access = self.host.access(workspace, &resolved.grant);
+                    self.host
+                        .sandbox
+                        .check_expression(&component, expr, &access)
+                        .await
+                        .map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(why) = checked {
+                faults.push(Fault::new(pointer, "definition.expression", why));
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }

@@ -3,72 +3,138 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::call::{CallContext, CallError, ErrorClass};
+use armilla_domain::call::{Answerer, CallContext, CallError, ErrorClass};
 use armilla_domain::json::{JSON_DEPTH_MAX, is_too_deep};
+use armilla_domain::plugin::Denial;
+use chrono::DateTime;
 use serde_json::Value;
 
+use crate::access::Access;
 use crate::bindings::condition::{EvaluationError, ExpressionError};
 use crate::bindings::types::{CallContext as GuestContext, ErrorCode, ToolError};
 use crate::error::{CheckError, ExpressionFault};
-use crate::info::Answer;
-use crate::instance::{Frame, too_large};
-use crate::limits::{INPUT_BYTES_MAX, OUTPUT_BYTES_MAX};
-use crate::registry::{Plugin, Tool};
+use crate::instance::{Frame, Ran, Used, too_large};
+use crate::limits::{INPUT_BYTES_MAX, Limits};
+use crate::plugin::{Plugin, Tool};
+use crate::results::ResultKey;
 use crate::sandbox::Sandbox;
 
 /// In characters of a message that a guest wrote: a sentence, and it goes into the journal.
 const GUEST_MESSAGE_CHARS_MAX: usize = 1_000;
 
+/// A result, and who gave it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    /// The result.
+    pub value: T,
+    /// The plugin that gave it: name, version, and the digest that says exactly what ran.
+    pub answerer: Answerer,
+}
+
+/// How a tool's call ended.
+#[derive(Debug)]
+pub struct Called {
+    /// Its answer, or why there is none.
+    pub result: Result<Answer<Value>, CallError>,
+    /// The capabilities it asked for and was not granted, whatever it made of that.
+    pub denied: Vec<String>,
+    /// What it used.
+    pub used: Used,
+}
+
 impl Sandbox {
-    /// Calls a tool with `params`, which must fit its input schema. `plugin` narrows the name, where a workflow gives it.
+    /// Calls a tool with `params`, which must fit its input schema.
     pub async fn call_tool(
         &self,
-        plugin: Option<&str>,
+        plugin: &Arc<Plugin>,
         tool: &str,
         params: &Value,
         context: &CallContext,
-    ) -> Result<Answer<Value>, CallError> {
-        let (plugin, tool) = self.find(plugin, tool)?;
-        let subject = format!("The tool `{}` of the plugin `{}`", tool.name, plugin.info.name);
-        let input = to_json(&subject, params)?;
-        tool.input.check(params).map_err(|faults| {
-            CallError::permanent("tool.invalid_input", format!("{subject} does not take this input: {faults}"))
-        })?;
-        let Some(pre) = plugin.tools_pre.clone() else {
-            return Err(CallError::permanent("tool.unknown", format!("{subject} is not there")));
+        access: &Access,
+    ) -> Called {
+        let subject = format!("The tool `{tool}` of the plugin `{}`", plugin.description.name);
+        let done = |result| Called { result, denied: Vec::new(), used: Used::default() };
+        let Some(found) = plugin.tool(tool) else {
+            let message = format!("The plugin `{}` has no tool `{tool}`", plugin.description.name);
+            return done(Err(CallError::permanent("tool.unknown", message)));
         };
-        let frame = Frame::of_run(&plugin.info.name, subject.clone(), context);
-        let (name, told) = (tool.name.clone(), guest_context(context, self.inner.host.limits.wall));
-        let work = self.inner.host.run(&plugin.turns, frame, move |store| {
-            Box::pin(async move {
-                let plugin = pre.instantiate_async(&mut *store).await?;
-                plugin.armilla_plugin_tools().call_call(store, &name, &input, &told).await
-            })
+        let input = match check_input(&subject, found, params) {
+            Ok(input) => input,
+            Err(error) => return done(Err(error)),
+        };
+        let answer = |value| Answer { value, answerer: plugin.answerer() };
+        let key = (access.grant.cache_results && access.grant.is_pure())
+            .then(|| ResultKey::new(&plugin.digest, tool, &input));
+        if let Some(kept) = key.and_then(|key| self.results.get(&key)) {
+            return done(Ok(answer(Value::clone(&kept))));
+        }
+
+        let limits = self.inner.host.limits.under(&access.grant.limits);
+        let ran = self.run_tool(plugin, tool, input, context, access, &subject, limits).await;
+        let denied: Vec<String> = ran.denied.iter().map(|denial| denial.capability.clone()).collect();
+        let result = ran.result.and_then(|answered| answered.map_err(|error| reported(&subject, error)));
+        let result = result.map_err(|error| blame_the_grant(&subject, error, &ran.denied));
+        let result = result.and_then(|output| {
+            let value = read_output(&subject, found, &output, limits.output_bytes)?;
+            if let Some(key) = key {
+                self.results.keep(key, output.len(), &value);
+            }
+            Ok(answer(value))
         });
-        let output = work.await?.map_err(|error| reported(&subject, error))?;
-        let value = read_output(&subject, &tool, &output)?;
-        Ok(Answer { value, answerer: plugin.answerer() })
+        Called { result, denied, used: ran.used }
     }
 
-    /// Whether an expression can be understood by the evaluator of this name.
-    pub async fn check_expression(&self, evaluator: &str, expression: &str) -> Result<(), CheckError> {
-        let plugin = self.evaluator(evaluator).map_err(CheckError::Call)?;
-        let Some(pre) = plugin.condition_pre.clone() else {
-            return Err(CheckError::Call(unknown_evaluator(evaluator)));
+    #[expect(clippy::too_many_arguments, reason = "one call's parts, taken apart by its caller")]
+    async fn run_tool(
+        &self,
+        plugin: &Arc<Plugin>,
+        tool: &str,
+        input: String,
+        context: &CallContext,
+        access: &Access,
+        subject: &str,
+        limits: Limits,
+    ) -> Ran<Result<String, ToolError>> {
+        let Some(pre) = plugin.tools_pre.clone() else {
+            let error = CallError::permanent("tool.unknown", format!("{subject} is not there"));
+            return Ran::refused(error);
         };
-        let subject = format!("The evaluator `{evaluator}`");
+        let frame = frame(plugin, subject.to_owned(), access, limits).of_run(context);
+        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
+        let (tool, told) = (tool.to_owned(), guest_context(context, limits.wall));
+        let work = self.inner.host.run(&gate, frame, move |store| {
+            Box::pin(async move {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                plugin.armilla_plugin_tools().call_call(store, &tool, &input, &told).await
+            })
+        });
+        work.await
+    }
+
+    /// Whether an expression can be understood by an evaluator.
+    pub async fn check_expression(
+        &self,
+        plugin: &Arc<Plugin>,
+        expression: &str,
+        access: &Access,
+    ) -> Result<(), CheckError> {
+        let subject = format!("The evaluator `{}`", plugin.description.name);
+        let Some(pre) = plugin.condition_pre.clone() else {
+            return Err(CheckError::Call(no_evaluator(plugin)));
+        };
         if expression.len() > INPUT_BYTES_MAX {
             return Err(CheckError::Call(input_too_large(&subject)));
         }
-        let frame = Frame::of_host(&plugin.info.name, subject, "check");
+        let limits = self.inner.host.limits.under(&access.grant.limits);
+        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
         let text = expression.to_owned();
-        let work = self.inner.host.run(&plugin.turns, frame, move |store| {
+        let work = self.inner.host.run(&gate, frame(plugin, subject, access, limits), move |store| {
             Box::pin(async move {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.armilla_plugin_condition().call_check(store, &text).await
             })
         });
-        let checked = work.await.map_err(CheckError::Call)?;
+        let checked = work.await.result.map_err(CheckError::Call)?;
         checked.map_err(|ExpressionError { message, offset }| {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(expression.len());
             CheckError::Fault(ExpressionFault { message: shortened(&message), offset })
@@ -78,26 +144,26 @@ impl Sandbox {
     /// Judges an expression over `variables`, an object.
     pub async fn evaluate(
         &self,
-        evaluator: &str,
+        plugin: &Arc<Plugin>,
         expression: &str,
         variables: &Value,
         context: &CallContext,
+        access: &Access,
     ) -> Result<Answer<bool>, CallError> {
-        let plugin = self.evaluator(evaluator)?;
-        let Some(pre) = plugin.condition_pre.clone() else {
-            return Err(unknown_evaluator(evaluator));
-        };
-        let subject = format!("The evaluator `{evaluator}`");
+        let subject = format!("The evaluator `{}`", plugin.description.name);
+        let Some(pre) = plugin.condition_pre.clone() else { return Err(no_evaluator(plugin)) };
         let variables = to_json(&subject, variables)?;
-        let frame = Frame::of_run(&plugin.info.name, subject.clone(), context);
+        let limits = self.inner.host.limits.under(&access.grant.limits);
+        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
+        let frame = frame(plugin, subject.clone(), access, limits).of_run(context);
         let expression = expression.to_owned();
-        let work = self.inner.host.run(&plugin.turns, frame, move |store| {
+        let work = self.inner.host.run(&gate, frame, move |store| {
             Box::pin(async move {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.armilla_plugin_condition().call_evaluate(store, &expression, &variables).await
             })
         });
-        let value = work.await?.map_err(|error| match error {
+        let value = work.await.result?.map_err(|error| match error {
             EvaluationError::Invalid(ExpressionError { message, offset }) => CallError::permanent(
                 "expr.invalid",
                 format!("{subject} cannot read the expression: {} (at byte {offset})", shortened(&message)),
@@ -112,22 +178,25 @@ impl Sandbox {
         })?;
         Ok(Answer { value, answerer: plugin.answerer() })
     }
+}
 
-    fn find(&self, plugin: Option<&str>, tool: &str) -> Result<(Arc<Plugin>, Arc<Tool>), CallError> {
-        let found = self.inner.registry().tools.get(tool).cloned();
-        found.filter(|(found, _)| plugin.is_none_or(|name| name == found.info.name)).ok_or_else(|| {
-            let place = plugin.map_or_else(String::new, |plugin| format!(" in a plugin `{plugin}`"));
-            CallError::permanent("tool.unknown", format!("There is no tool `{tool}`{place}"))
-        })
-    }
-
-    fn evaluator(&self, name: &str) -> Result<Arc<Plugin>, CallError> {
-        self.inner.registry().evaluators.get(name).cloned().ok_or_else(|| unknown_evaluator(name))
+/// A call that belongs to no run yet.
+fn frame(plugin: &Plugin, subject: String, access: &Access, limits: Limits) -> Frame {
+    Frame {
+        plugin: plugin.description.name.clone(),
+        subject,
+        needs: plugin.description.needs.clone(),
+        access: access.clone(),
+        limits,
+        now: DateTime::UNIX_EPOCH,
+        key: "check".to_owned(),
+        timeout: Duration::MAX,
     }
 }
 
-fn unknown_evaluator(name: &str) -> CallError {
-    CallError::permanent("expr.unknown_evaluator", format!("There is no evaluator `{name}`"))
+fn no_evaluator(plugin: &Plugin) -> CallError {
+    let message = format!("The plugin `{}` is no evaluator", plugin.description.name);
+    CallError::permanent("expr.unknown_evaluator", message)
 }
 
 fn guest_context(context: &CallContext, wall: Duration) -> GuestContext {
@@ -141,6 +210,14 @@ fn guest_context(context: &CallContext, wall: Duration) -> GuestContext {
     }
 }
 
+fn check_input(subject: &str, tool: &Tool, params: &Value) -> Result<String, CallError> {
+    let input = to_json(subject, params)?;
+    tool.input.check(params).map_err(|faults| {
+        CallError::permanent("tool.invalid_input", format!("{subject} does not take this input: {faults}"))
+    })?;
+    Ok(input)
+}
+
 fn to_json(subject: &str, value: &Value) -> Result<String, CallError> {
     let text = value.to_string();
     if text.len() > INPUT_BYTES_MAX { Err(input_too_large(subject)) } else { Ok(text) }
@@ -150,9 +227,9 @@ fn input_too_large(subject: &str) -> CallError {
     CallError::permanent("tool.input_too_large", format!("{subject} takes no more than {INPUT_BYTES_MAX} bytes"))
 }
 
-fn read_output(subject: &str, tool: &Tool, output: &str) -> Result<Value, CallError> {
-    if output.len() > OUTPUT_BYTES_MAX {
-        return Err(too_large(subject));
+pub(crate) fn read_output(subject: &str, tool: &Tool, output: &str, bytes_max: usize) -> Result<Value, CallError> {
+    if output.len() > bytes_max {
+        return Err(too_large(subject, bytes_max));
     }
     let bad = |what: String| CallError::permanent("tool.bad_output", format!("{subject} answered {what}"));
     let value: Value = serde_json::from_str(output).map_err(|error| bad(format!("with what is not JSON: {error}")))?;
@@ -164,6 +241,25 @@ fn read_output(subject: &str, tool: &Tool, output: &str) -> Result<Value, CallEr
     }
     Ok(value)
 }
+
+/// A call that failed after it was denied something failed for that reason, as far as anybody can tell: it reported a failure or
+/// gave up by a trap. One that met a limit failed for that.
+fn blame_the_grant(subject: &str, error: CallError, denied: &[Denial]) -> CallError {
+    let reported = |code: &str| REPORTED_CODES.contains(&code) || code == "tool.trap";
+    match denied {
+        [] => error,
+        _ if !reported(&error.code) => error,
+        [first, rest @ ..] => {
+            let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let message = format!("{subject}: {}{others}", first.message);
+            CallError::permanent("tool.capability_denied", message)
+        }
+    }
+}
+
+/// The codes of what a guest reports itself.
+const REPORTED_CODES: [&str; 5] =
+    ["tool.invalid_input", "tool.denied", "tool.unavailable", "tool.rate_limited", "tool.failed"];
 
 /// An error that the guest reports itself.
 fn reported(subject: &str, error: ToolError) -> CallError {
@@ -180,7 +276,7 @@ fn reported(subject: &str, error: ToolError) -> CallError {
     reported
 }
 
-fn shortened(message: &str) -> String {
+pub(crate) fn shortened(message: &str) -> String {
     match message.char_indices().nth(GUEST_MESSAGE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),

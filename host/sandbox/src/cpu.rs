@@ -28,6 +28,11 @@ impl CpuClock {
         Duration::from_nanos(self.spent_nanos.load(Relaxed) + this_poll)
     }
 
+    /// Spent in all polls that have ended.
+    pub(crate) fn total(&self) -> Duration {
+        Duration::from_nanos(self.spent_nanos.load(Relaxed))
+    }
+
     fn now_nanos(&self) -> u64 {
         u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

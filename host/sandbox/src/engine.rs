@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use armilla_domain::plugin::MEMORY_BYTES_MAX;
 use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
-use crate::limits::{
-    CORE_INSTANCES_MAX, FIBER_BYTES, Limits, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
-};
+use crate::limits::{CORE_INSTANCES_MAX, FIBER_BYTES, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 
 /// How often guests are interrupted: how exactly computing time is limited, and how long one guest keeps a thread from
 /// the others.
@@ -22,9 +21,9 @@ const IDLE_TICKS_MAX: u32 = 1_000;
 const RESIDENT_BYTES: usize = 1 << 20;
 
 /// An engine with room for `slots` calls at the same time.
-pub(crate) fn engine(limits: &Limits, slots: u32) -> Result<Engine, SandboxError> {
+pub(crate) fn engine(slots: u32) -> Result<Engine, SandboxError> {
     let mut config = settings();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, slots)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
     Engine::new(&config).or_else(|error| {
         // A pool reserves much address space, which containers and `ulimit -v` may refuse. Calls are slower without it.
         warn!(error = %error, "The pool of instances is refused; plugins run without it, and slower");
@@ -54,7 +53,7 @@ fn settings() -> Config {
     config
 }
 
-fn pool(limits: &Limits, slots: u32) -> PoolingAllocationConfig {
+fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     // Every slot has all that one call may use, so that a call which has a slot is never refused by the pool.
     pool.total_component_instances(slots)
@@ -65,7 +64,8 @@ fn pool(limits: &Limits, slots: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
-        .max_memory_size(limits.memory_bytes)
+        // What the largest grant may say; each call's own limit is the store's affair.
+        .max_memory_size(MEMORY_BYTES_MAX as usize)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_unused_warm_slots(slots * MEMORIES_MAX)
         .linear_memory_keep_resident(RESIDENT_BYTES)

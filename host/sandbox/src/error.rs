@@ -17,22 +17,9 @@ pub enum SandboxError {
     Threads(#[from] std::io::Error),
 }
 
-/// A plugin that could not be loaded. The others are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {fault}")]
-pub struct LoadError {
-    /// The file's name, without its folder.
-    pub file: String,
-    /// What is wrong with it.
-    pub fault: LoadFault,
-}
-
 /// What can be wrong with a plugin's file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadFault {
-    /// The file, or the folder, cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(std::io::ErrorKind),
     /// The file is longer than any plugin may be.
     #[error("longer than {} bytes", limits::COMPONENT_BYTES_MAX)]
     TooLarge,
@@ -54,6 +41,18 @@ pub enum LoadFault {
         crate::bindings::CONDITION
     )]
     UnknownWorld,
+    /// It speaks another version of the contract.
+    #[error(
+        "speaks another version of the contract: it has `{found}`, and this host speaks {}",
+        crate::bindings::CONTRACT
+    )]
+    OtherContract {
+        /// The interface that shows it.
+        found: String,
+    },
+    /// It imports what no plugin may have.
+    #[error("imports what no plugin can be given here: {}", .0.join(", "))]
+    UnknownImports(Vec<String>),
     /// It needs something that this host has not.
     #[error("cannot be linked: {0}")]
     Unlinkable(String),
@@ -63,18 +62,15 @@ pub enum LoadFault {
     /// Its description breaks the contract.
     #[error("describes itself wrongly: {0}")]
     BadDescription(String),
-    /// Another plugin has the name already.
-    #[error("the {kind} `{name}` of the plugin `{plugin}` is taken by the plugin `{other}`")]
-    NameTaken {
-        /// `plugin`, `tool` or `evaluator`.
-        kind: &'static str,
-        /// The name both have.
-        name: String,
-        /// The plugin that is not loaded.
-        plugin: String,
-        /// The plugin that has the name.
-        other: String,
-    },
+    /// The bytes are not those of the digest.
+    #[error("its bytes are not the ones that were stored")]
+    OtherDigest,
+    /// The bytes are nowhere to be had, for the moment perhaps.
+    #[error("its bytes cannot be had: {0}")]
+    Absent(String),
+    /// Too many components wait to be compiled.
+    #[error("too many plugins are being compiled at the moment; try again later")]
+    Busy,
 }
 
 /// A call's error, reduced to what people read.

@@ -1,23 +1,33 @@
 //! One call in one fresh instance, under every limit.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::plugin::{Denial, Needs};
+use armilla_egress::Egress;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tracing::error;
+use tokio::time::Instant;
+use tracing::{error, warn};
 use wasmtime::{Engine, Store, Trap};
 
+use crate::access::Access;
+use crate::breaker::Breaker;
 use crate::cpu::{CpuClock, Metered};
 use crate::engine::Ticker;
-use crate::limits::{Limits, OUTPUT_BYTES_MAX};
+use crate::limits::Limits;
 use crate::log::CallLog;
-use crate::state::{self, LimitHit, State};
+use crate::state::{self, Denials, Given, HostMemory, LimitHit, State};
+
+/// Gates that are kept although nobody is at them: a plugin's faults are remembered for some time after its last call.
+const GATES_KEPT_MAX: usize = 10_000;
 
 /// What every call needs from the host.
 pub(crate) struct Host {
@@ -28,17 +38,53 @@ pub(crate) struct Host {
     pub(crate) guests: Handle,
     /// One permit for each instance that the engine has room for.
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) memory: HostMemory,
+    pub(crate) egress: Option<Egress>,
 }
 
-/// The turns of one plugin's calls.
-pub(crate) struct Turns {
+/// The gates of all plugins, for each workspace its own: one that overloads or breaks a plugin does so for itself.
+#[derive(Default)]
+pub(crate) struct Gates(Mutex<HashMap<GateKey, Arc<Gate>>>);
+
+/// Whose calls, of which component.
+type GateKey = (WorkspaceId, Arc<str>);
+
+/// Where calls of one plugin take turns, and where it is held back when it traps too often.
+pub(crate) struct Gate {
+    calls_at_once: usize,
     running: Arc<Semaphore>,
     queued: AtomicUsize,
+    breaker: Arc<Breaker>,
 }
 
-impl Turns {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { running: Arc::new(Semaphore::new(limits.calls_at_once)), queued: AtomicUsize::new(0) }
+impl Gate {
+    fn new(calls_at_once: usize, breaker: Arc<Breaker>) -> Self {
+        let running = Arc::new(Semaphore::new(calls_at_once));
+        Self { calls_at_once, running, queued: AtomicUsize::new(0), breaker }
+    }
+
+    /// A gate for one call that is nobody's.
+    pub(crate) fn once() -> Arc<Self> {
+        Arc::new(Self::new(1, Arc::default()))
+    }
+}
+
+impl Gates {
+    /// The gate of a plugin. One whose width a grant has changed is built anew; calls inside the old one end there.
+    pub(crate) fn of(&self, workspace: WorkspaceId, digest: &Arc<str>, limits: &Limits) -> Arc<Gate> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(&(workspace, Arc::clone(digest))) {
+            if gate.calls_at_once == limits.calls_at_once {
+                return Arc::clone(gate);
+            }
+        } else if gates.len() >= GATES_KEPT_MAX {
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        }
+        let key = (workspace, Arc::clone(digest));
+        let breaker = gates.get(&key).map(|gate| Arc::clone(&gate.breaker)).unwrap_or_default();
+        let gate = Arc::new(Gate::new(limits.calls_at_once, breaker));
+        gates.insert(key, Arc::clone(&gate));
+        gate
     }
 }
 
@@ -47,6 +93,9 @@ pub(crate) struct Frame {
     pub(crate) plugin: String,
     /// "The tool `x` of the plugin `y`", to begin a sentence with.
     pub(crate) subject: String,
+    pub(crate) needs: Needs,
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
     /// The call's clock stands here.
     pub(crate) now: DateTime<Utc>,
     /// The call's chance comes from this, and its log lines carry it.
@@ -55,111 +104,182 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn of_run(plugin: &str, subject: String, context: &CallContext) -> Self {
-        Self {
-            plugin: plugin.to_owned(),
-            subject,
-            now: context.run_started_at,
-            key: context.idempotency_key(),
-            timeout: context.timeout,
-        }
-    }
-
-    /// A call that belongs to no run.
-    pub(crate) fn of_host(plugin: &str, subject: String, key: &str) -> Self {
-        let timeout = Duration::MAX;
-        Self { plugin: plugin.to_owned(), subject, now: DateTime::UNIX_EPOCH, key: key.to_owned(), timeout }
+    /// Tells a call of a run when its clock stands and how long it may take.
+    pub(crate) fn of_run(mut self, context: &CallContext) -> Self {
+        self.now = context.run_started_at;
+        self.key = context.idempotency_key();
+        self.timeout = context.timeout;
+        self
     }
 }
 
 /// A future that a guest's work is, inside its store.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
 
+/// How a call ended, what it was refused on the way, and what it used.
+pub(crate) struct Ran<T> {
+    pub(crate) result: Result<T, CallError>,
+    pub(crate) denied: Vec<Denial>,
+    pub(crate) used: Used,
+}
+
+impl<T> Ran<T> {
+    pub(crate) fn refused(error: CallError) -> Self {
+        Self { result: Err(error), denied: Vec::new(), used: Used::default() }
+    }
+}
+
+/// What one call used; nothing where it was given up before its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// How long it computed.
+    pub cpu: Duration,
+    /// In bytes, its memories at the end: they never shrink.
+    pub memory_bytes: usize,
+}
+
 impl Host {
     /// Runs `work` on a store of its own, and sees that it ends.
-    pub(crate) async fn run<T, F>(&self, turns: &Turns, frame: Frame, work: F) -> Result<T, CallError>
+    pub(crate) async fn run<T, F>(&self, gate: &Gate, frame: Frame, work: F) -> Ran<T>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Store<State>) -> Work<'a, T> + Send + 'static,
     {
         let subject = frame.subject.clone();
-        let wall = self.limits.wall.min(frame.timeout);
+        let wall = frame.limits.wall.min(frame.timeout);
+        let deadline = Instant::now() + wall;
+        let denials = Denials::default();
+        let admission = match gate.breaker.admit(std::time::Instant::now()) {
+            Ok(admission) => admission,
+            Err(wait) => {
+                let message = format!("{subject} failed too often and is out of service for the moment");
+                let mut error = CallError::new(ErrorClass::Unavailable, "tool.circuit_open", message);
+                error.retry_after = Some(wait);
+                return Ran::refused(error);
+            }
+        };
         let _ticks = self.ticker.tick();
-        match tokio::time::timeout(wall, self.take_turn_and_run(turns, frame, work)).await {
-            Ok(result) => result,
-            Err(_) => Err(CallError::new(
-                ErrorClass::Timeout,
-                "tool.deadline",
-                format!("{subject} did not answer within {} ms", wall.as_millis()),
-            )),
+        let working = self.take_turn_and_run(gate, frame, deadline, denials.clone(), work);
+        let ended = tokio::time::timeout_at(deadline, working).await;
+        let (result, used) = ended.unwrap_or_else(|_| {
+            let message = format!("{subject} did not answer within {} ms", wall.as_millis());
+            (Err(CallError::new(ErrorClass::Timeout, "tool.deadline", message)), Used::default())
+        });
+        let faulty = result.as_ref().is_err_and(is_fault_of_the_plugin);
+        if admission.settle(std::time::Instant::now(), faulty) {
+            warn!("{subject} failed too often; it is out of service until a call goes well");
         }
+        Ran { result, denied: denials.taken(), used }
     }
 
-    async fn take_turn_and_run<T, F>(&self, turns: &Turns, frame: Frame, work: F) -> Result<T, CallError>
+    async fn take_turn_and_run<T, F>(
+        &self,
+        gate: &Gate,
+        frame: Frame,
+        deadline: Instant,
+        denials: Denials,
+        work: F,
+    ) -> (Result<T, CallError>, Used)
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Store<State>) -> Work<'a, T> + Send + 'static,
     {
-        let permits = (turns.take(&frame, &self.limits).await?, acquire(&self.slots).await);
-        let subject = frame.subject.clone();
-        let (engine, limits) = (self.engine.clone(), self.limits);
+        let turn = match gate.take(&frame).await {
+            Ok(turn) => turn,
+            Err(error) => return (Err(error), Used::default()),
+        };
+        let permits = (turn, acquire(&self.slots).await);
+        let Frame { plugin, subject, needs, access, limits, now, key, timeout: _ } = frame;
+        let engine = self.engine.clone();
+        let log = Arc::new(CallLog::new(&plugin, &key, access.grant.log_level));
+        let given = Given {
+            plugin,
+            needs,
+            access,
+            limits,
+            egress: self.egress.clone(),
+            log,
+            now: Duration::from_millis(u64::try_from(now.timestamp_millis()).unwrap_or(0)),
+            seed: key,
+            deadline,
+            denials,
+            memory: self.memory.clone(),
+        };
         let task = self.guests.spawn(async move {
             // Given back when the instance is gone, which may be later than the caller stops to wait for it.
             let _permits = permits;
             let clock = CpuClock::new();
-            let log = Arc::new(CallLog::new(&frame.plugin, &frame.key));
-            let now = Duration::from_millis(u64::try_from(frame.now.timestamp_millis()).unwrap_or(0));
-            let mut store = state::store(&engine, &limits, log, now, frame.key, Arc::clone(&clock));
-            Metered::new(clock, work(&mut store)).await
+            let mut store = state::store(&engine, given, Arc::clone(&clock));
+            let result = Metered::new(Arc::clone(&clock), work(&mut store)).await;
+            (result, Used { cpu: clock.total(), memory_bytes: store.data().memory_bytes() })
         });
         match AbortOnDrop(task).join().await {
-            Ok(result) => result.map_err(|error| self.ended(&subject, &error)),
+            Ok((result, used)) => (result.map_err(|error| ended(&subject, &limits, &error)), used),
             Err(join_error) => {
                 error!(error = %join_error, "{subject} broke the host's own code");
-                Err(CallError::permanent("tool.trap", format!("{subject} ended in a way that the host did not expect")))
+                let message = format!("{subject} ended in a way that the host did not expect");
+                (Err(CallError::permanent("tool.trap", message)), Used::default())
             }
-        }
-    }
-
-    /// Why a guest came to no good end. Messages of the engine name neither paths nor values.
-    fn ended(&self, subject: &str, error: &wasmtime::Error) -> CallError {
-        if let Some(limit) = error.downcast_ref::<LimitHit>() {
-            let (code, what) = match limit {
-                LimitHit::Cpu => ("tool.deadline", format!("computed longer than {} ms", self.limits.cpu.as_millis())),
-                LimitHit::Memory => {
-                    ("tool.memory_limit", format!("asked for more than {} bytes of memory", self.limits.memory_bytes))
-                }
-                LimitHit::Table => ("tool.memory_limit", "asked for too large a table".to_owned()),
-            };
-            return CallError::permanent(code, format!("{subject} {what}"));
-        }
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::StackOverflow) => {
-                CallError::permanent("tool.stack_overflow", format!("{subject} ran out of stack"))
-            }
-            Some(trap) => CallError::permanent("tool.trap", format!("{subject} trapped: {trap}")),
-            // The engine has no type of its own for it.
-            None if error.root_cause().to_string().contains("fuel allocated for hostcalls") => too_large(subject),
-            None => CallError::permanent("tool.trap", format!("{subject} ended: {}", error.root_cause())),
         }
     }
 }
 
-pub(crate) fn too_large(subject: &str) -> CallError {
-    CallError::permanent("tool.output_too_large", format!("{subject} answered with more than {OUTPUT_BYTES_MAX} bytes"))
+/// Whether a call says that its plugin is broken, rather than what it depends on.
+fn is_fault_of_the_plugin(error: &CallError) -> bool {
+    match error.code.as_ref() {
+        "tool.trap" | "tool.stack_overflow" | "tool.memory_limit" | "tool.host_call_limit" => true,
+        // One that waited too long may wait for somebody else; one that computed too long does not.
+        "tool.deadline" => error.class == ErrorClass::Permanent,
+        _ => false,
+    }
 }
 
-impl Turns {
-    async fn take(&self, frame: &Frame, limits: &Limits) -> Result<Option<OwnedSemaphorePermit>, CallError> {
+/// Why a guest came to no good end. Messages of the engine name neither paths nor values.
+fn ended(subject: &str, limits: &Limits, error: &wasmtime::Error) -> CallError {
+    if let Some(limit) = error.downcast_ref::<LimitHit>() {
+        let (code, what) = match limit {
+            LimitHit::Cpu => ("tool.deadline", format!("computed longer than {} ms", limits.cpu.as_millis())),
+            LimitHit::Memory => {
+                ("tool.memory_limit", format!("asked for more than {} bytes of memory", limits.memory_bytes))
+            }
+            LimitHit::HostMemory => {
+                let message = format!("{subject} found no memory: all calls together have what there is for them");
+                return CallError::new(ErrorClass::RateLimited, "tool.host_memory", message);
+            }
+            LimitHit::Table => ("tool.memory_limit", "asked for too large a table".to_owned()),
+            LimitHit::HostCalls => {
+                ("tool.host_call_limit", format!("called the host more than {} times", limits.host_calls))
+            }
+        };
+        return CallError::permanent(code, format!("{subject} {what}"));
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => CallError::permanent("tool.stack_overflow", format!("{subject} ran out of stack")),
+        Some(trap) => CallError::permanent("tool.trap", format!("{subject} trapped: {trap}")),
+        // The engine has no type of its own for it.
+        None if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+            too_large(subject, limits.output_bytes)
+        }
+        None => CallError::permanent("tool.trap", format!("{subject} ended: {}", error.root_cause())),
+    }
+}
+
+pub(crate) fn too_large(subject: &str, bytes_max: usize) -> CallError {
+    CallError::permanent("tool.output_too_large", format!("{subject} answered with more than {bytes_max} bytes"))
+}
+
+impl Gate {
+    async fn take(&self, frame: &Frame) -> Result<Option<OwnedSemaphorePermit>, CallError> {
         if let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() {
             return Ok(Some(permit));
         }
         let place = Place::take(&self.queued);
-        if place.ahead >= limits.calls_queued {
+        let queue = frame.limits.calls_queued;
+        if place.ahead >= queue {
             return Err(CallError::new(
                 ErrorClass::RateLimited,
                 "tool.overloaded",
-                format!("{} has {} calls waiting already", frame.subject, limits.calls_queued),
+                format!("{} has {queue} calls waiting already", frame.subject),
             ));
         }
         Ok(acquire(&self.running).await)

@@ -1,174 +1,262 @@
-//! From a file to a plugin: hashed, compiled, linked, described, registered.
+//! From bytes to a plugin: outlined, hashed, compiled, linked, described.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::plugin::{Grant, Needs, check_host_pattern};
+use chrono::DateTime;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use tracing::{info, warn};
 use wasmtime::component::{Component, InstancePre};
 
+use crate::access::{Access, MemoryServices};
 use crate::bindings::{self, ConditionPluginPre, ToolPluginPre, condition, tools, types};
-use crate::error::{LoadError, LoadFault};
-use crate::info::{Hints, PluginInfo};
-use crate::instance::{Frame, Turns};
-use crate::limits::{COMPONENT_BYTES_MAX, TOOLS_PER_PLUGIN_MAX};
-use crate::registry::{Plugin, Tool};
+use crate::error::LoadFault;
+use crate::instance::{Frame, Gate};
+use crate::limits::{COMPILES_QUEUED_MAX, COMPONENT_BYTES_MAX, TOOLS_PER_PLUGIN_MAX};
+use crate::outline::outline;
+use crate::plugin::{Hints, Plugin, PluginDescription, Tool, ToolDescription};
 use crate::sandbox::{Inner, Sandbox};
 use crate::schema::Schema;
 use crate::state::State;
 
-/// Files that are compiled at the same time: each uses all cores already, and holds its code in memory.
-const COMPILED_AT_ONCE: usize = 2;
 /// In bytes of a plugin's or a tool's name.
 const NAME_BYTES_MAX: usize = 64;
 /// In bytes of a description that people and models read.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+/// Names of one kind that a plugin may need.
+const NEEDS_LISTED_MAX: usize = 100;
+/// In bytes of one such name: a host's is the longest.
+const HOST_BYTES_MAX: usize = 255;
 
 impl Sandbox {
-    /// Loads every `*.wasm` of a folder, in the order of their names, besides what is loaded already. A file that cannot
-    /// be loaded is an error of its own; a name that two plugins want stays with the first.
-    pub async fn load_folder(&self, folder: &Path) -> Vec<Result<PluginInfo, LoadError>> {
-        let files = match wasm_files(folder) {
-            Ok(files) => files,
-            Err(error) => {
-                let fault = LoadFault::Unreadable(error.kind());
-                return vec![Err(LoadError { file: file_name(folder), fault })];
+    /// Takes a component that is seen for the first time: checks it before anything runs, compiles it off the caller's thread,
+    /// and lets it describe itself under the limits of a call, with nothing granted.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing of it stays.
+    pub async fn inspect(&self, bytes: Arc<[u8]>) -> Result<Arc<Plugin>, LoadFault> {
+        let compiled = self.compile(move |inner| {
+            let digest = digest_of(&bytes);
+            if let Some(known) = inner.known(&digest) {
+                return Ok(Err(known));
+            }
+            let outline = outline_of(&bytes)?;
+            link(inner, &digest, || Ok(Arc::clone(&bytes))).map(|linked| Ok((linked, outline.imports)))
+        });
+        match compiled.await? {
+            Ok((linked, imports)) => Ok(self.inner.note(self.describe(linked, imports).await?)),
+            Err(known) => Ok(known),
+        }
+    }
+
+    /// Takes a component that was inspected before, on this host or another: what it says of itself is known. `bytes` is asked
+    /// for only where its machine code is not here.
+    ///
+    /// # Errors
+    /// As [`Sandbox::inspect`], and [`LoadFault::OtherDigest`] where the bytes are not what was asked for.
+    pub async fn load<F>(
+        &self,
+        digest: &str,
+        description: Arc<PluginDescription>,
+        bytes: F,
+    ) -> Result<Arc<Plugin>, LoadFault>
+    where
+        F: AsyncFnOnce() -> Result<Arc<[u8]>, LoadFault>,
+    {
+        if let Some(known) = self.inner.known(digest) {
+            return Ok(known);
+        }
+        let asked = Arc::<str>::from(digest);
+        let ready = self.compile({
+            let digest = Arc::clone(&asked);
+            move |inner| Ok(inner.cache.as_ref().and_then(|cache| cache.load(&inner.host.engine, &digest)))
+        });
+        let linked = match ready.await? {
+            Some(component) => {
+                let digest = Arc::clone(&asked);
+                self.compile(move |inner| link_component(inner, &digest, component, true)).await?
+            }
+            None => {
+                let bytes = bytes().await?;
+                self.compile(move |inner| {
+                    if digest_of(&bytes) != *asked {
+                        return Err(LoadFault::OtherDigest);
+                    }
+                    outline_of(&bytes)?;
+                    link(inner, &asked, || Ok(bytes))
+                })
+                .await?
             }
         };
-        let turns = Arc::new(Semaphore::new(COMPILED_AT_ONCE));
-        let loading: Vec<_> = files
-            .into_iter()
-            .map(|file| {
-                let (sandbox, turns) = (self.clone(), Arc::clone(&turns));
-                let name = file_name(&file);
-                let task = tokio::spawn(async move {
-                    let _turn = turns.acquire_owned().await;
-                    sandbox.load_file(file).await
-                });
-                (name, task)
+        let tools = description.tools.iter().map(|tool| {
+            let schema =
+                |value: &Arc<serde_json::Value>| Schema::parse(&value.to_string()).map_err(LoadFault::BadDescription);
+            Ok(Tool {
+                name: tool.name.clone(),
+                input: schema(&tool.input_schema)?,
+                output: tool.output_schema.as_ref().map(schema).transpose()?,
             })
-            .collect();
-        let mut results = Vec::with_capacity(loading.len());
-        for (file, task) in loading {
-            let loaded = task.await.unwrap_or_else(|error| Err(LoadFault::Invalid(error.to_string())));
-            let result = loaded.and_then(|plugin| {
-                let plugin = Arc::new(plugin);
-                self.inner.change_registry(|registry| registry.add(Arc::clone(&plugin)))?;
-                Ok(plugin.info.clone())
-            });
-            match &result {
-                Ok(plugin) => info!(
-                    plugin.name = plugin.name,
-                    plugin.version = plugin.version,
-                    plugin.digest = plugin.digest,
-                    plugin.from_cache = plugin.from_cache,
-                    "Loaded the plugin `{}`",
-                    plugin.name
-                ),
-                Err(fault) => warn!(plugin.file = file, "The plugin in `{file}` is not loaded: {fault}"),
-            }
-            results.push(result.map_err(|fault| LoadError { file, fault }));
-        }
-        results
-    }
-
-    async fn load_file(&self, file: PathBuf) -> Result<Plugin, LoadFault> {
-        let inner = Arc::clone(&self.inner);
-        let compiled = tokio::task::spawn_blocking(move || {
-            let bytes = read(&file)?;
-            compile(&inner, &bytes)
         });
-        let compiled = compiled.await.map_err(|error| LoadFault::Invalid(error.to_string()))??;
-        self.describe(compiled).await
+        let tools = tools.collect::<Result<Vec<_>, LoadFault>>()?;
+        Ok(self.inner.note(linked.into_plugin(description, tools)))
     }
 
-    async fn describe(&self, compiled: Compiled) -> Result<Plugin, LoadFault> {
-        let Compiled { tools_pre, condition_pre, digest, from_cache } = compiled;
-        let turns = Turns::new(&self.inner.host.limits);
-        let frame = || Frame::of_host("", "The plugin".to_owned(), "describe");
+    /// Works on one of the few places for such work, off the caller's thread. Past the queue's bound it is refused.
+    async fn compile<T, F>(&self, work: F) -> Result<T, LoadFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Inner) -> Result<T, LoadFault> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        if inner.compiles_queued.fetch_add(1, Relaxed) >= COMPILES_QUEUED_MAX {
+            inner.compiles_queued.fetch_sub(1, Relaxed);
+            return Err(LoadFault::Busy);
+        }
+        // In a task of its own: it goes to its end and gives its place back even where the caller has gone.
+        let working = tokio::spawn(async move {
+            let turn = Arc::clone(&inner.compiling).acquire_owned().await;
+            let worker = Arc::clone(&inner);
+            let result = tokio::task::spawn_blocking(move || work(&worker)).await;
+            drop(turn);
+            inner.compiles_queued.fetch_sub(1, Relaxed);
+            result
+        });
+        let result = working.await.and_then(|result| result);
+        result.map_err(|_| LoadFault::Invalid("the compiler failed on it".to_owned()))?
+    }
+
+    async fn describe(&self, linked: Linked, imports: Vec<String>) -> Result<Plugin, LoadFault> {
+        let gate = Gate::once();
         let mut about: Option<types::PluginInfo> = None;
-        let mut described = Vec::new();
-        if let Some(pre) = tools_pre.clone() {
-            let work = self.inner.host.run(&turns, frame(), move |store| {
+        let (mut described, mut needs) = (Vec::new(), None);
+        if let Some(pre) = linked.tools_pre.clone() {
+            let work = self.inner.host.run(&gate, self.frame_of_describe(), move |store| {
                 Box::pin(async move {
                     let plugin = pre.instantiate_async(&mut *store).await?;
                     plugin.armilla_plugin_tools().call_describe(store).await
                 })
             });
-            let tools::Description { plugin, tools } = work.await.map_err(|e| LoadFault::Undescribed(e.into()))?;
+            let described_by_itself = work.await.result.map_err(|e| LoadFault::Undescribed(e.into()))?;
+            let tools::Description { plugin, tools, needs: wanted } = described_by_itself;
             about = Some(plugin);
             described = tools;
+            needs = Some(wanted);
         }
-        if let Some(pre) = condition_pre.clone() {
-            let work = self.inner.host.run(&turns, frame(), move |store| {
+        if let Some(pre) = linked.condition_pre.clone() {
+            let work = self.inner.host.run(&gate, self.frame_of_describe(), move |store| {
                 Box::pin(async move {
                     let plugin = pre.instantiate_async(&mut *store).await?;
                     plugin.armilla_plugin_condition().call_describe(store).await
                 })
             });
-            let plugin: condition::PluginInfo = work.await.map_err(|e| LoadFault::Undescribed(e.into()))?;
+            let plugin: condition::PluginInfo = work.await.result.map_err(|e| LoadFault::Undescribed(e.into()))?;
             about = Some(plugin);
         }
         let about = about.ok_or(LoadFault::UnknownWorld)?;
-        let tools = check_description(&about, described, tools_pre.is_some()).map_err(LoadFault::BadDescription)?;
-        let info = PluginInfo {
-            tools: tools.iter().map(|tool| tool.name.clone()).collect(),
-            evaluator: condition_pre.is_some().then(|| about.name.clone()),
+        let needs = needs.map(check_needs).transpose().map_err(LoadFault::BadDescription)?.unwrap_or_default();
+        let (tools, callable) =
+            check_description(&about, described, linked.tools_pre.is_some()).map_err(LoadFault::BadDescription)?;
+        let description = PluginDescription {
             name: about.name,
             version: about.version,
             description: about.description,
-            digest,
-            from_cache,
+            tools,
+            evaluator: linked.condition_pre.is_some(),
+            needs,
+            imports,
         };
-        Ok(Plugin { info, tools_pre, condition_pre, tools, turns })
+        Ok(linked.into_plugin(Arc::new(description), callable))
+    }
+
+    fn frame_of_describe(&self) -> Frame {
+        Frame {
+            plugin: String::new(),
+            subject: "The plugin".to_owned(),
+            needs: Needs::default(),
+            access: Access {
+                workspace: WorkspaceId::DEFAULT,
+                grant: Arc::new(Grant::default()),
+                services: Arc::new(MemoryServices::default()),
+            },
+            limits: self.inner.host.limits,
+            now: DateTime::UNIX_EPOCH,
+            key: "describe".to_owned(),
+            timeout: Duration::MAX,
+        }
     }
 }
 
-struct Compiled {
+/// SHA-256 of a component, in hexadecimal.
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn outline_of(bytes: &[u8]) -> Result<crate::outline::Outline, LoadFault> {
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(LoadFault::TooLarge);
+    }
+    outline(bytes)
+}
+
+/// A component that can be instantiated.
+struct Linked {
+    digest: Arc<str>,
     tools_pre: Option<ToolPluginPre<State>>,
     condition_pre: Option<ConditionPluginPre<State>>,
-    digest: String,
+    code_bytes: usize,
     from_cache: bool,
 }
 
-fn compile(inner: &Inner, bytes: &[u8]) -> Result<Compiled, LoadFault> {
-    // The header's second word: a core module has version 1 there, a component a version and a layer.
-    match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
-        Some([0, b'a', b's', b'm', ..]) => return Err(LoadFault::CoreModule),
-        _ => return Err(LoadFault::NotWebAssembly),
+impl Linked {
+    fn into_plugin(self, description: Arc<PluginDescription>, tools: Vec<Tool>) -> Plugin {
+        let Self { digest, tools_pre, condition_pre, code_bytes, from_cache } = self;
+        Plugin { description, digest, code_bytes, from_cache, tools_pre, condition_pre, tools }
     }
-    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+}
+
+fn link(
+    inner: &Inner,
+    digest: &str,
+    bytes: impl FnOnce() -> Result<Arc<[u8]>, LoadFault>,
+) -> Result<Linked, LoadFault> {
     let engine = &inner.host.engine;
-    let cached = inner.cache.as_ref().and_then(|cache| cache.load(engine, &digest));
+    let cached = inner.cache.as_ref().and_then(|cache| cache.load(engine, digest));
     let from_cache = cached.is_some();
     let component = match cached {
         Some(component) => component,
         None => {
-            let component = Component::from_binary(engine, bytes).map_err(|e| LoadFault::Invalid(outline(&e)))?;
+            let component = Component::from_binary(engine, &bytes()?).map_err(|e| LoadFault::Invalid(reasons(&e)))?;
             if let Some(cache) = &inner.cache {
-                cache.keep(engine, &digest, &component);
+                cache.keep(engine, digest, &component);
             }
             component
         }
     };
+    link_component(inner, digest, component, from_cache)
+}
+
+fn link_component(inner: &Inner, digest: &str, component: Component, from_cache: bool) -> Result<Linked, LoadFault> {
     let has = |interface: &str| component.get_export_index(None, interface).is_some();
     let (has_tools, has_condition) = (has(bindings::TOOLS), has(bindings::CONDITION));
     if !has_tools && !has_condition {
         return Err(LoadFault::UnknownWorld);
     }
-    let unlinkable = |error: wasmtime::Error| LoadFault::Unlinkable(outline(&error));
+    let image = component.image_range();
+    let unlinkable = |error: wasmtime::Error| LoadFault::Unlinkable(reasons(&error));
     let pre: InstancePre<State> = inner.linker.instantiate_pre(&component).map_err(unlinkable)?;
-    let tools_pre = has_tools.then(|| ToolPluginPre::new(pre.clone())).transpose().map_err(unlinkable)?;
-    let condition_pre = has_condition.then(|| ConditionPluginPre::new(pre)).transpose().map_err(unlinkable)?;
-    Ok(Compiled { tools_pre, condition_pre, digest, from_cache })
+    Ok(Linked {
+        digest: digest.into(),
+        tools_pre: has_tools.then(|| ToolPluginPre::new(pre.clone())).transpose().map_err(unlinkable)?,
+        condition_pre: has_condition.then(|| ConditionPluginPre::new(pre)).transpose().map_err(unlinkable)?,
+        code_bytes: (image.end as usize).saturating_sub(image.start as usize),
+        from_cache,
+    })
 }
 
 /// The engine's reasons, outermost first, on one line.
-fn outline(error: &wasmtime::Error) -> String {
+fn reasons(error: &wasmtime::Error) -> String {
     error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
 }
 
@@ -176,7 +264,7 @@ fn check_description(
     about: &types::PluginInfo,
     described: Vec<tools::Tool>,
     offers_tools: bool,
-) -> Result<Vec<Arc<Tool>>, String> {
+) -> Result<(Vec<ToolDescription>, Vec<Tool>), String> {
     check_name("plugin", &about.name, "-")?;
     if about.version.is_empty() || about.version.len() > NAME_BYTES_MAX {
         return Err(format!("its version has not 1 to {NAME_BYTES_MAX} bytes"));
@@ -185,7 +273,7 @@ fn check_description(
     if described.len() > TOOLS_PER_PLUGIN_MAX || offers_tools && described.is_empty() {
         return Err(format!("{} tools, not 1 to {TOOLS_PER_PLUGIN_MAX}", described.len()));
     }
-    let mut tools: Vec<Arc<Tool>> = Vec::with_capacity(described.len());
+    let (mut descriptions, mut tools): (Vec<ToolDescription>, Vec<Tool>) = (Vec::new(), Vec::new());
     for tool in described {
         check_name("tool", &tool.name, "_.-")?;
         if tools.iter().any(|other| other.name == tool.name) {
@@ -196,21 +284,37 @@ fn check_description(
         let schema = |which: &str, text: &str| {
             Schema::parse(text).map_err(|error| format!("the {which} schema of `{}` is none: {error}", tool.name))
         };
-        tools.push(Arc::new(Tool {
-            input: schema("input", &tool.input_schema)?,
-            output: tool.output_schema.as_deref().map(|text| schema("output", text)).transpose()?,
+        let input = schema("input", &tool.input_schema)?;
+        let output = tool.output_schema.as_deref().map(|text| schema("output", text)).transpose()?;
+        descriptions.push(ToolDescription {
+            name: tool.name.clone(),
+            title: tool.title,
+            description: tool.description,
+            input_schema: Arc::clone(&input.value),
+            output_schema: output.as_ref().map(|schema| Arc::clone(&schema.value)),
             hints: Hints {
                 read_only: tool.read_only.unwrap_or(false),
                 destructive: tool.destructive.unwrap_or(true),
                 idempotent: tool.idempotent.unwrap_or(false),
                 open_world: tool.open_world.unwrap_or(true),
             },
-            name: tool.name,
-            title: tool.title,
-            description: tool.description,
-        }));
+        });
+        tools.push(Tool { name: tool.name, input, output });
     }
-    Ok(tools)
+    Ok((descriptions, tools))
+}
+
+fn check_needs(needs: types::Needs) -> Result<Needs, String> {
+    let types::Needs { http_hosts, secrets, config_keys, kv, clock, random } = needs;
+    for names in [&http_hosts, &secrets, &config_keys, &kv] {
+        if names.len() > NEEDS_LISTED_MAX || names.iter().any(|name| name.is_empty() || name.len() > HOST_BYTES_MAX) {
+            return Err(format!("its needs have more than {NEEDS_LISTED_MAX} names, or one that cannot be"));
+        }
+    }
+    if let Some((host, why)) = http_hosts.iter().find_map(|host| Some((host, check_host_pattern(host).err()?))) {
+        return Err(format!("it needs the host `{}`, which {why}", host.escape_debug()));
+    }
+    Ok(Needs { http_hosts, secrets, config_keys, kv, clock, random })
 }
 
 fn check_name(what: &str, name: &str, marks: &str) -> Result<(), String> {
@@ -222,27 +326,4 @@ fn check_name(what: &str, name: &str, marks: &str) -> Result<(), String> {
 
 fn check_text(what: &str, text: &str) -> Result<(), String> {
     if text.len() <= DESCRIPTION_BYTES_MAX { Ok(()) } else { Err(format!("the texts of `{what}` are too long")) }
-}
-
-fn wasm_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, LoadFault> {
-    let unreadable = |error: std::io::Error| LoadFault::Unreadable(error.kind());
-    let mut bytes = Vec::new();
-    File::open(file).and_then(|file| file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > COMPONENT_BYTES_MAX { Err(LoadFault::TooLarge) } else { Ok(bytes) }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

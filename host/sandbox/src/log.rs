@@ -1,7 +1,9 @@
 //! What guests write: bounded per call, then one of our own log lines.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+use armilla_domain::plugin::LogLevel;
 use tracing::{debug, error, info, warn};
 
 use crate::bindings::log::Level;
@@ -14,6 +16,8 @@ const LINE_COST_BYTES: usize = 64;
 pub(crate) struct CallLog {
     plugin: String,
     call: String,
+    /// What matters less is not written.
+    least: LogLevel,
     written: Mutex<Written>,
 }
 
@@ -26,11 +30,20 @@ struct Written {
 }
 
 impl CallLog {
-    pub(crate) fn new(plugin: &str, call: &str) -> Self {
-        Self { plugin: plugin.to_owned(), call: call.to_owned(), written: Mutex::default() }
+    pub(crate) fn new(plugin: &str, call: &str, least: LogLevel) -> Self {
+        Self { plugin: plugin.to_owned(), call: call.to_owned(), least, written: Mutex::default() }
     }
 
     pub(crate) fn line(&self, level: Level, message: &str) {
+        let matters = match level {
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        if matters < self.least {
+            return;
+        }
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = message.len() + LINE_COST_BYTES;
         if written.bytes + cost > LOG_BYTES_MAX {
@@ -39,9 +52,10 @@ impl CallLog {
         }
         written.bytes += cost;
         drop(written);
-        let (plugin, call) = (&self.plugin, &self.call);
+        let (plugin, call, message) = (&self.plugin, &self.call, on_one_line(message));
         match level {
-            Level::Debug => debug!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` says: {message}"),
+            // The host's own level hides what is for its developers; a grant that asks for a plugin's debug lines means them.
+            Level::Debug => info!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` says: {message}"),
             Level::Info => info!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` says: {message}"),
             Level::Warn => warn!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` says: {message}"),
             Level::Error => error!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` says: {message}"),
@@ -63,9 +77,19 @@ impl Drop for CallLog {
     fn drop(&mut self) {
         let (plugin, call) = (&self.plugin, &self.call);
         let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !written.streams.is_empty() {
-            let text = String::from_utf8_lossy(&written.streams);
-            debug!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` wrote: {}", text.trim_end());
+        // Where the operator listens to the author's own level, the author's means of debugging are shown as well.
+        let streams = std::mem::take(&mut written.streams);
+        if !streams.is_empty() && self.least == LogLevel::Debug {
+            info!(
+                plugin.name = plugin,
+                plugin.call = call,
+                "The plugin `{plugin}` wrote: {}",
+                on_one_line(String::from_utf8_lossy(&streams).trim_end())
+            );
+        } else if !streams.is_empty() && self.least < LogLevel::Off {
+            let text = String::from_utf8_lossy(&streams);
+            let text = on_one_line(text.trim_end());
+            debug!(plugin.name = plugin, plugin.call = call, "The plugin `{plugin}` wrote: {text}");
         }
         if written.dropped_lines > 0 {
             let dropped = written.dropped_lines;
@@ -77,4 +101,17 @@ impl Drop for CallLog {
             );
         }
     }
+}
+
+/// A guest's text without line breaks and other control characters, so that it cannot pass for a line of the host's own or give
+/// orders to a terminal.
+fn on_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| c.is_control() && c != '\t') {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c.is_control() && c != '\t' { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    Cow::Owned(line)
 }

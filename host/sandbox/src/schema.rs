@@ -1,11 +1,23 @@
 //! JSON Schemas, compiled once, checked at every call.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::limits::SCHEMA_BYTES_MAX;
+
+/// Parts of a schema once every `$ref` is replaced by what it names: a few lines of references that double stand for more of
+/// them than there is time, and every one is work for each value.
+const PARTS_MAX: usize = 10_000;
+/// How deep they nest then: both compiling and checking recurse as deep.
+const DEPTH_MAX: usize = 64;
+/// Keywords whose value is an object of names and schemas.
+const NAMED_SCHEMAS: [&str; 6] =
+    ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
+/// Keywords whose value is no schema, whatever it looks like.
+const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
 
 /// How many faults a message lists: enough to mend the input at once, few enough to read.
 const FAULTS_LISTED_MAX: usize = 10;
@@ -23,6 +35,7 @@ impl Schema {
             return Err(format!("longer than {SCHEMA_BYTES_MAX} bytes"));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+        Weighing { root: &value, known: HashMap::new() }.weigh(&value, 0)?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex())
@@ -53,6 +66,69 @@ impl Schema {
     }
 }
 
+/// Finds out how much a schema stands for.
+struct Weighing<'a> {
+    root: &'a Value,
+    /// Parts and depth of what was weighed already, by address: the schema does not move meanwhile. Nothing is known yet of one
+    /// that is being weighed.
+    known: HashMap<*const Value, Option<(usize, usize)>>,
+}
+
+impl<'a> Weighing<'a> {
+    /// Parts and depth of what `value`, `depth` levels down, stands for.
+    fn weigh(&mut self, value: &'a Value, depth: usize) -> Result<(usize, usize), String> {
+        let address: *const Value = value;
+        match self.known.get(&address) {
+            Some(Some(found)) => return bounded(*found, depth),
+            Some(None) => return Err("it contains itself by `$ref`".to_owned()),
+            None => {}
+        }
+        // On the way down, too: this recurses as deep itself.
+        bounded((1, 1), depth)?;
+        self.known.insert(address, None);
+        let mut found = (1, 1);
+        for inner in self.inside(value, depth)? {
+            let (parts, levels) = self.weigh(inner, depth + 1)?;
+            found = bounded((found.0 + parts, found.1.max(levels + 1)), depth)?;
+        }
+        self.known.insert(address, Some(found));
+        Ok(found)
+    }
+
+    fn inside(&self, value: &'a Value, depth: usize) -> Result<Vec<&'a Value>, String> {
+        let keywords: &'a Map<String, Value> = match value {
+            Value::Object(keywords) => keywords,
+            Value::Array(schemas) => return Ok(schemas.iter().collect()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Ok(Vec::new()),
+        };
+        let mut inner = Vec::new();
+        for (keyword, value) in keywords {
+            match (keyword.as_str(), value) {
+                (keyword, _) if DATA.contains(&keyword) => {}
+                // Another base would give every pointer another meaning.
+                ("$id", Value::String(_)) if depth > 0 => return Err("a part of it has an `$id`".to_owned()),
+                ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(reference)) => {
+                    let pointer = reference.strip_prefix('#').filter(|pointer| !pointer.contains('%'));
+                    let target = pointer.and_then(|pointer| self.root.pointer(pointer));
+                    inner.push(target.ok_or("a `$ref` in it is no pointer to a part of it, such as `#/$defs/name`")?);
+                }
+                (keyword, Value::Object(named)) if NAMED_SCHEMAS.contains(&keyword) => inner.extend(named.values()),
+                (_, value) => inner.push(value),
+            }
+        }
+        Ok(inner)
+    }
+}
+
+fn bounded((parts, levels): (usize, usize), depth: usize) -> Result<(usize, usize), String> {
+    if parts > PARTS_MAX || depth + levels > DEPTH_MAX {
+        return Err(format!(
+            "with every `$ref` replaced it has more than {PARTS_MAX} parts, or nests more than {DEPTH_MAX} deep"
+        ));
+    }
+    Ok((parts, levels))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +152,19 @@ mod tests {
         for text in ["{", r#"{"type":"nonesuch"}"#, r#"{"$ref":"https://example.org/schema.json"}"#] {
             assert!(Schema::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_schema_that_stands_for_more_than_there_is_time_is_refused() {
+        let doubled = |n: usize| json!({ "allOf": vec![json!({ "$ref": format!("#/$defs/{}", n + 1) }); 2] });
+        let doubling = |count: usize| {
+            let mut definitions: Map<String, Value> = (0..count).map(|n| (n.to_string(), doubled(n))).collect();
+            definitions.insert(count.to_string(), json!({ "type": "object" }));
+            json!({ "$defs": definitions, "$ref": "#/$defs/0" }).to_string()
+        };
+        assert!(Schema::parse(&doubling(60)).is_err());
+        assert!(Schema::parse(&doubling(5)).is_ok());
+        assert!(Schema::parse(r##"{"properties":{"a":{"$ref":"#"}}}"##).is_err());
+        assert!(Schema::parse(r##"{"properties":{"$ref":{"const":{"$ref":"#"}}}}"##).is_ok());
     }
 }

@@ -1,12 +1,13 @@
-//! What a guest's standard library imports, with nothing behind it.
+//! What a guest's standard library imports, with nothing behind it that was not granted.
 //!
-//! Rust's standard library alone drags in thirteen interfaces. They are all there, and none leads out: no environment, no
-//! arguments, no folders, no sockets; the clock stands at the run's start, and chance is derived from the run.
+//! Rust's standard library alone drags in thirteen interfaces. They are all there, and none leads out: no arguments, no folders,
+//! no sockets; without a grant no environment either, the clock stands at the run's start, and chance is derived from the run.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::plugin::permit_config;
 use bytes::Bytes;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
@@ -17,26 +18,37 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use crate::limits::RANDOM_BYTES_MAX;
 use crate::log::CallLog;
+use crate::state::Given;
 
 /// In bytes that a guest may write to a stream in one piece.
 const STREAM_WRITE_BYTES_MAX: usize = 4096;
 
-/// A context in which time stands at `now` (since 1970) and chance is a function of `seed`.
-pub(crate) fn context(now: Duration, seed: &str, log: &Arc<CallLog>) -> WasiCtx {
-    let chance = Chance::new(seed);
-    WasiCtx::builder()
-        .wall_clock(Frozen(now))
-        .monotonic_clock(Frozen(now))
-        .insecure_random_seed(chance.clone().seed())
-        .secure_random(chance.clone())
-        .insecure_random(chance)
+/// What WASI offers to this call: time stands still and chance is a function of the call, unless they were granted; the only
+/// environment is what the operator set.
+pub(crate) fn context(given: &Given) -> WasiCtx {
+    let mut builder = WasiCtx::builder();
+    builder
         .max_random_size(RANDOM_BYTES_MAX)
-        .stdout(Stream(Arc::clone(log)))
-        .stderr(Stream(Arc::clone(log)))
+        .stdout(Stream(Arc::clone(&given.log)))
+        .stderr(Stream(Arc::clone(&given.log)))
         .allow_tcp(false)
         .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .build()
+        .allow_ip_name_lookup(false);
+    let grant = &given.access.grant;
+    // Granted and stated: neither widens the other.
+    if !(grant.clock && given.needs.clock) {
+        builder.wall_clock(Frozen(given.now)).monotonic_clock(Frozen(given.now));
+    }
+    if !(grant.random && given.needs.random) {
+        let chance = Chance::new(&given.seed);
+        builder.insecure_random_seed(chance.clone().seed()).secure_random(chance.clone()).insecure_random(chance);
+    }
+    for key in grant.config.keys() {
+        if let Ok(value) = permit_config(&given.needs, grant, key) {
+            builder.env(key, value);
+        }
+    }
+    builder.build()
 }
 
 /// A clock that stands still.

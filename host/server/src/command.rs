@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::demo::{DemoArgs, demo};
+use crate::plugin::{PluginCommand, plugin};
 use crate::settings::{Given, Settings};
 use crate::token::TokenArgs;
 use crate::{logging, migrate, serve, token};
@@ -26,6 +27,9 @@ enum Command {
     Token(TokenArgs),
     /// Brings the database's schema up to this program's version, and ends
     Migrate(Given),
+    /// Writes, tries, loads and looks after plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Shows Armilla at work: a server of its own, example agents, two workflows
     Demo(DemoArgs),
 }
@@ -36,6 +40,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(given) => blocking(given, serve::serve),
         Command::Migrate(given) => blocking(given, migrate::migrate),
         Command::Demo(args) => on_runtime(demo(args)),
+        Command::Plugin(command) => on_runtime(plugin(command)),
         Command::Token(args) => token::print(args).map_err(|error| error.to_string()),
     };
     match outcome {

@@ -52,8 +52,16 @@ impl Keys {
 
     /// Marks machine code as this host's own.
     pub(crate) fn code_key(&self) -> Result<[u8; KEY_BYTES], KeyError> {
-        let name = "code.key";
-        let digits = self.read_or_make(name, "marks compiled plugins as this host's own")?;
+        self.key("code.key", "marks compiled plugins as this host's own")
+    }
+
+    /// Seals secrets where no key is configured.
+    pub(crate) fn secrets_key(&self) -> Result<[u8; KEY_BYTES], KeyError> {
+        self.key("secrets.key", "seals the secrets in the database")
+    }
+
+    fn key(&self, name: &str, purpose: &str) -> Result<[u8; KEY_BYTES], KeyError> {
+        let digits = self.read_or_make(name, purpose)?;
         let mut key = [0; KEY_BYTES];
         for (place, byte) in key.iter_mut().enumerate() {
             let pair = digits.get(2 * place..2 * place + 2);

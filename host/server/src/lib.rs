@@ -7,6 +7,7 @@ mod demo;
 mod keys;
 mod logging;
 mod migrate;
+mod plugin;
 mod serve;
 pub mod settings;
 mod signals;

@@ -1,7 +1,6 @@
 //! `armilla serve`: puts everything together, serves, and takes it apart in the right order.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use armilla_agents::Agents;
 use armilla_api::auth::Authenticator;
 use armilla_api::{ApiState, Check, Readiness};
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Engine, Parts, SystemChance, SystemClock};
+use armilla_engine::{Engine, Parts, PluginPolicy, SystemChance, SystemClock};
+use armilla_registry::Registries;
 use armilla_sandbox::{Sandbox, SandboxConfig, SandboxError};
 use armilla_store::cluster::{
     Cluster, ClusterConfig, ClusterError, DataDirLock, Durability, LockError, PgConnectOptions,
@@ -17,7 +17,7 @@ use armilla_store::cluster::{
 use armilla_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::keys::KeyError;
 use crate::settings::Settings;
@@ -55,6 +55,8 @@ pub(crate) enum ServeError {
     Auth(#[from] armilla_api::auth::AuthConfigError),
     #[error("serving failed: {0}")]
     Io(#[from] io::Error),
+    #[error("the registries: {0}")]
+    Registries(String),
     #[error("the engine could not start: {0}")]
     Engine(#[from] armilla_engine::CommandError),
 }
@@ -104,15 +106,16 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let ending = Ending::watch()?;
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    let egress = Egress::new(EgressPolicy { allowed: settings.egress_allow.clone() })?;
     let sandbox = Sandbox::new(SandboxConfig {
         code_cache: Some(settings.data_dir.join("code")),
         mac_key: settings.keys.code_key()?,
+        egress: Some(egress.clone()),
         ..SandboxConfig::default()
     })?;
-    // Both take their time, and neither needs the other.
-    let (database, plugin_faults) = tokio::join!(Database::open(&settings), load_plugins(&sandbox, &settings.plugins));
-    let database = database?;
-    let served = serve_on(listener, ending, &settings, &database, sandbox, plugin_faults).await;
+    let policy = policy(&settings, &egress)?;
+    let database = Database::open(&settings).await?;
+    let served = serve_on(listener, ending, &settings, &database, egress, sandbox, policy).await;
     database.close().await;
     info!("Stopped");
     served
@@ -123,15 +126,18 @@ async fn serve_on(
     ending: Ending,
     settings: &Settings,
     database: &Database,
+    egress: Egress,
     sandbox: Sandbox,
-    plugin_faults: Vec<String>,
+    policy: PluginPolicy,
 ) -> Result<(), ServeError> {
     database.store.migrate().await?;
     let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
     let engine = Engine::new(Parts {
         store: database.store.clone(),
-        agents: Agents::new(Egress::new(EgressPolicy { allowed: settings.egress_allow.clone() })?),
+        agents: Agents::new(egress),
         sandbox,
+        policy,
+        sealing: settings.sealing.clone(),
         clock: clock.clone(),
         chance: chance.clone(),
         host_id: settings.keys.host_id()?,
@@ -140,7 +146,7 @@ async fn serve_on(
         authenticator: Arc::new(Authenticator::new(&settings.auth)?),
         clock,
         chance,
-        readiness: readiness(database.store.clone(), plugin_faults),
+        readiness: readiness(database.store.clone(), engine.clone()),
         engine: engine.clone(),
     };
     engine.start().await?;
@@ -172,37 +178,36 @@ async fn serve_on(
     Ok(served?)
 }
 
-/// Loads what the folder holds, and gives what is wrong with the rest.
-async fn load_plugins(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
-    if !folder.is_dir() {
-        info!("No plugins: there is no folder {}", folder.display());
-        return Vec::new();
+/// What was decided about plugins.
+fn policy(settings: &Settings, egress: &Egress) -> Result<PluginPolicy, ServeError> {
+    let registries = Registries::new(egress.clone(), &settings.registries, &settings.insecure_registries);
+    let registries = registries.map_err(|bad| {
+        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        ServeError::Registries(bad.join("; "))
+    })?;
+    let uploads = settings.data_dir.join("uploads");
+    if uploads.exists() {
+        // What a host that was killed had not received to its end.
+        std::fs::remove_dir_all(&uploads)?;
     }
-    let mut faults = Vec::new();
-    for loaded in sandbox.load_folder(folder).await {
-        match loaded {
-            Ok(plugin) => info!(
-                plugin.name = %plugin.name, plugin.digest = %plugin.digest, from_cache = plugin.from_cache,
-                "Plugin `{}` {} is loaded", plugin.name, plugin.version
-            ),
-            Err(error) => {
-                warn!("A plugin was not loaded: {error}");
-                faults.push(error.to_string());
-            }
-        }
-    }
-    faults
+    Ok(PluginPolicy {
+        uploads,
+        folder: Some(settings.plugins.clone()),
+        trusted_keys: Arc::new(settings.plugin_keys.clone()),
+        require_signature: settings.require_plugin_signature,
+        registries: Some(registries),
+    })
 }
 
-/// Ready means: the database answers. A plugin that could not be loaded is told, and does not take the host out of service.
-fn readiness(store: Store, plugin_faults: Vec<String>) -> Readiness {
-    let plugins = Check {
-        name: "plugins".to_owned(),
-        ok: true,
-        detail: (!plugin_faults.is_empty()).then(|| plugin_faults.join("; ")),
-    };
+/// Ready means: the database answers. A file of the plugins folder that could not be loaded is told, and does not take the host
+/// out of service.
+fn readiness(store: Store, engine: Engine) -> Readiness {
     Arc::new(move || {
-        let (store, plugins) = (store.clone(), plugins.clone());
+        let store = store.clone();
+        let faults: Vec<String> =
+            engine.folder_faults().into_iter().map(|fault| format!("{}: {}", fault.file, fault.detail)).collect();
+        let detail = (!faults.is_empty()).then(|| faults.join("; "));
+        let plugins = Check { name: "plugins".to_owned(), ok: true, detail };
         Box::pin(async move {
             let answers = store.ping().await.is_ok();
             let detail = (!answers).then(|| "the database does not answer".to_owned());

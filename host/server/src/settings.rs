@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use armilla_api::auth::{AuthConfig, AuthConfigError, Secret};
 use armilla_egress::IpNet;
+use armilla_engine::{SealingKey, SealingKeyError};
+use armilla_registry::signature::TrustedKeys;
 use clap::Args;
 use serde::Deserialize;
 
@@ -34,13 +36,29 @@ pub struct Given {
     #[arg(long, env = "ARMILLA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// Folder whose *.wasm are loaded at start [default: `plugins` in the data folder]
+    /// Folder whose *.wasm are loaded, at start and as they appear [default: `plugins` in the data folder]
     #[arg(long, env = "ARMILLA_PLUGINS", value_name = "DIR")]
     pub plugins: Option<PathBuf>,
 
-    /// Private networks that agents may be in, such as 127.0.0.0/8 for this machine; none by default
+    /// Private networks that may be reached, such as 127.0.0.0/8 for this machine; none by default
     #[arg(long, env = "ARMILLA_EGRESS_ALLOW", value_name = "CIDR", value_delimiter = ',')]
     pub egress_allow: Option<Vec<IpNet>>,
+
+    /// Keys whose signatures of plugins count, each as `name:base64`
+    #[arg(long, env = "ARMILLA_PLUGIN_KEYS", value_name = "KEY", value_delimiter = ',')]
+    pub plugin_keys: Option<Vec<String>>,
+
+    /// Refuse plugins that no such key signed
+    #[arg(long, env = "ARMILLA_REQUIRE_PLUGIN_SIGNATURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub require_plugin_signature: Option<bool>,
+
+    /// Registries that plugins may be fetched from, such as registry.example.com; any by default
+    #[arg(long, env = "ARMILLA_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
+    pub registries: Option<Vec<String>>,
+
+    /// Registries that are spoken to without TLS, such as 127.0.0.1:5000
+    #[arg(long, env = "ARMILLA_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
+    pub insecure_registries: Option<Vec<String>>,
 
     /// Folder of Postgres's programs for the private one, where the usual places are not meant
     #[arg(long, env = "ARMILLA_POSTGRES_BIN", value_name = "DIR")]
@@ -69,6 +87,11 @@ struct File {
     plugins: Option<PathBuf>,
     egress_allow: Option<Vec<IpNet>>,
     postgres_bin: Option<PathBuf>,
+    plugin_keys: Option<Vec<String>>,
+    require_plugin_signature: Option<bool>,
+    registries: Option<Vec<String>>,
+    insecure_registries: Option<Vec<String>>,
+    secrets_key: Option<String>,
     #[serde(default)]
     jwt: JwtFile,
 }
@@ -102,6 +125,12 @@ pub enum SettingsError {
     /// The keys in the data folder.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The key of secrets.
+    #[error("the key of secrets: {0}")]
+    Sealing(#[from] SealingKeyError),
+    /// Keys of plugins.
+    #[error("the keys of plugins: {0}")]
+    PluginKeys(String),
 }
 
 /// Everything that was set, checked.
@@ -119,6 +148,16 @@ pub struct Settings {
     pub egress_allow: Vec<IpNet>,
     /// Folder of Postgres's programs.
     pub postgres_bin: Option<PathBuf>,
+    /// Keys whose signatures of plugins count.
+    pub plugin_keys: TrustedKeys,
+    /// Whether a plugin must carry one.
+    pub require_plugin_signature: bool,
+    /// Registries that plugins may be fetched from; any where empty.
+    pub registries: Vec<String>,
+    /// Registries that are spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// Seals secrets.
+    pub sealing: SealingKey,
     /// What tokens are judged by.
     pub auth: AuthConfig,
     /// What the data folder keeps.
@@ -143,12 +182,30 @@ impl Settings {
             plugins: given.plugins.or(file.plugins).unwrap_or_else(|| data_dir.join("plugins")),
             egress_allow: given.egress_allow.or(file.egress_allow).unwrap_or_default(),
             postgres_bin: given.postgres_bin.or(file.postgres_bin),
+            plugin_keys: trusted(given.plugin_keys.or(file.plugin_keys).unwrap_or_default())?,
+            require_plugin_signature: given
+                .require_plugin_signature
+                .or(file.require_plugin_signature)
+                .unwrap_or_default(),
+            registries: given.registries.or(file.registries).unwrap_or_default(),
+            insecure_registries: given.insecure_registries.or(file.insecure_registries).unwrap_or_default(),
+            sealing: match environment("ARMILLA_SECRETS_KEY").or(file.secrets_key) {
+                Some(digits) => SealingKey::parse(&digits)?,
+                None => SealingKey::new(keys.secrets_key()?),
+            },
             auth: auth(file.jwt, &keys)?,
             database_url,
             data_dir,
             keys,
         })
     }
+}
+
+fn trusted(entries: Vec<String>) -> Result<TrustedKeys, SettingsError> {
+    TrustedKeys::parse(&entries).map_err(|bad| {
+        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        SettingsError::PluginKeys(bad.join("; "))
+    })
 }
 
 /// What tokens are made and judged by, for the command that makes one.

@@ -7,10 +7,15 @@
 
 mod agents;
 pub mod cluster;
+mod components;
 mod error;
+mod events;
 mod journal;
+mod kv;
 mod leases;
+mod plugins;
 mod runs;
+mod secrets;
 mod workflows;
 
 use std::time::Duration;
@@ -21,9 +26,13 @@ use sqlx::{Connection, PgPool};
 
 pub use agents::AgentRow;
 pub use error::StoreError;
+pub use events::{EventRow, NewEvent};
 pub use journal::{Append, Appended, RunEnd};
+pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
 pub use leases::{Lease, LeasedRun};
+pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
 pub use runs::{NewRun, RunRow};
+pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;
 pub use workflows::{NewWorkflow, WorkflowRow};

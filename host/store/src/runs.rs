@@ -27,6 +27,8 @@ pub struct NewRun<'a> {
     pub traceparent: Option<&'a str>,
     /// The beginning of its journal.
     pub entries: &'a [Entry],
+    /// The components that it stays on, by digest, where it uses any.
+    pub plugins: Option<&'a [String]>,
 }
 
 /// A run as it stands. `vars`, `output` and `error` are there once it has ended.
@@ -101,10 +103,10 @@ impl Store {
         let made = sqlx::query_scalar!(
             r#"with made as (
                 insert into runs (id, workspace_id, workflow_id, workflow_version, status, journal_len, lease_epoch,
-                    lease_owner, lease_until, created_at, started_at, traceparent, journal_bytes)
+                    lease_owner, lease_until, created_at, started_at, traceparent, journal_bytes, plugins)
                 select $1, $2, w.id, $4, $5, cardinality($10::text[]), case when $6::uuid is null then 0 else 1 end,
                     $6, case when $6::uuid is null then null else now() + make_interval(secs => $7) end, $8, $8, $9,
-                    (select coalesce(sum(octet_length(e.body)), 0) from unnest($15::text[]) as e(body))
+                    (select coalesce(sum(octet_length(e.body)), 0) from unnest($15::text[]) as e(body)), $17
                 from workflows w where w.id = $3 and w.workspace_id = $2 and w.deleted_at is null
                 returning id
             ), entries as (
@@ -135,6 +137,7 @@ impl Store {
             &visit as &[Option<i32>],
             &body,
             crate::journal::INLINE_BODY_BYTES_MAX,
+            new.plugins as Option<&[String]>,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -50,7 +50,8 @@ impl Bench {
             started_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
             lease: owner.map(lease_of),
             traceparent: None,
-            entries: &[entry(Event::RunStarted { input: Arc::new(json!({})) })],
+            entries: &[entry(Event::RunStarted { input: Arc::new(json!({})), plugins: Vec::new() })],
+            plugins: None,
         };
         assert!(self.store.start_run(new).await.unwrap());
         id

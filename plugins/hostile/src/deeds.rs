@@ -5,12 +5,13 @@ use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-/// The tools' names.
-pub const TOOLS: [&str; 13] = [
+/// The tools' names. Those from `request` on need a host to run errands to.
+pub const TOOLS: [&str; 22] = [
     "trap",
     "loop",
     "sleep",
@@ -22,12 +23,24 @@ pub const TOOLS: [&str; 13] = [
     "tool_error",
     "log_flood",
     "stack_overflow",
-    "probe",
     "echo",
+    "exit",
+    "probe",
+    "count",
+    "hold",
+    "request",
+    "secret",
+    "kv",
+    "config",
+    "log",
+    "host_calls",
 ];
 
 /// More than a host may take in one piece.
 const FLOOD_LINES: usize = 20_000;
+
+/// How often this instance was called: always once.
+static CALLS: AtomicU32 = AtomicU32::new(0);
 
 /// Runs the tool of this name; `log` writes one line to the host.
 pub fn call(tool: &str, input: &str, log: impl Fn(&str)) -> Result<String, &'static str> {
@@ -52,7 +65,10 @@ pub fn call(tool: &str, input: &str, log: impl Fn(&str)) -> Result<String, &'sta
             Ok(json!({ "text": "flooded" }).to_string())
         }
         "stack_overflow" => Ok(json!({ "text": dive(black_box(1)).to_string() }).to_string()),
+        "exit" => std::process::exit(0),
         "probe" => Ok(probe().to_string()),
+        "count" => Ok(json!({ "calls": CALLS.fetch_add(1, Relaxed) + 1 }).to_string()),
+        "hold" => hold(input),
         "echo" => Ok(json!({ "text": input }).to_string()),
         _ => Err("there is no such tool here"),
     }
@@ -63,6 +79,14 @@ fn endless() -> ! {
     loop {
         n = black_box(n.wrapping_add(1));
     }
+}
+
+/// Takes so many bytes and keeps them for so long.
+fn hold(input: &str) -> Result<String, &'static str> {
+    let input: Value = serde_json::from_str(input).map_err(|_| "the input is not JSON")?;
+    let hoard = vec![1_u8; input["bytes"].as_u64().unwrap_or(0) as usize];
+    std::thread::sleep(Duration::from_millis(input["millis"].as_u64().unwrap_or(0)));
+    Ok(json!({ "held": black_box(&hoard).len() }).to_string())
 }
 
 fn memory_bomb() -> ! {
@@ -114,6 +138,8 @@ mod tests {
     #[test]
     fn the_harmless_deeds_work_anywhere() {
         assert_eq!(call("echo", "{}", |_| ()).as_deref(), Ok(r#"{"text":"{}"}"#));
+        assert_eq!(call("count", "{}", |_| ()).as_deref(), Ok(r#"{"calls":1}"#));
+        assert_eq!(call("hold", r#"{"bytes":7}"#, |_| ()).as_deref(), Ok(r#"{"held":7}"#));
         assert!(call("tool_error", "{}", |_| ()).is_err());
         assert!(call("nonesuch", "{}", |_| ()).is_err());
     }

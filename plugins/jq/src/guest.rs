@@ -1,11 +1,11 @@
 //! The component's outer layer: from the contract's types to ours and back.
 
 use crate::filter::{Failure, Input, run};
-use armilla::plugin::types::ErrorCode;
+use armilla::plugin::types::{ErrorCode, Needs};
 use exports::armilla::plugin::tools::{CallContext, Description, Guest, PluginInfo, Tool, ToolError};
 use serde_json::{Value, json};
 
-wit_bindgen::generate!({ path: "../../wit", world: "tool-plugin" });
+wit_bindgen::generate!({ path: "../../wit", world: "pure-tool-plugin" });
 
 struct Jq;
 
@@ -32,6 +32,14 @@ impl Guest for Jq {
                 idempotent: Some(true),
                 open_world: Some(false),
             }],
+            needs: Needs {
+                http_hosts: Vec::new(),
+                secrets: Vec::new(),
+                config_keys: Vec::new(),
+                kv: Vec::new(),
+                clock: false,
+                random: false,
+            },
         }
     }
 

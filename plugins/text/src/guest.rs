@@ -1,10 +1,10 @@
 //! The component's outer layer: from the contract's types to ours and back.
 
-use armilla::plugin::types::ErrorCode;
+use armilla::plugin::types::{ErrorCode, Needs};
 use exports::armilla::plugin::tools::{CallContext, Description, Guest, PluginInfo, Tool, ToolError};
 use serde_json::Value;
 
-wit_bindgen::generate!({ path: "../../wit", world: "tool-plugin" });
+wit_bindgen::generate!({ path: "../../wit", world: "pure-tool-plugin" });
 
 struct Text;
 
@@ -20,6 +20,14 @@ impl Guest for Text {
                     .to_owned(),
             },
             tools: crate::TOOLS.map(tool).into(),
+            needs: Needs {
+                http_hosts: Vec::new(),
+                secrets: Vec::new(),
+                config_keys: Vec::new(),
+                kv: Vec::new(),
+                clock: false,
+                random: false,
+            },
         }
     }
 

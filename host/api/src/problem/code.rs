@@ -25,6 +25,11 @@ macro_rules! codes {
                 match self { $(Self::$variant => $code,)* }
             }
 
+            /// The code of this text.
+            pub(crate) fn from_text(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// The HTTP status it is answered with.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
@@ -71,6 +76,42 @@ codes! {
     AgentExists, "agent.exists", CONFLICT, "There is an agent with this id already.";
     AgentInvalid, "agent.invalid", UNPROCESSABLE_ENTITY, "The agent's configuration has faults.";
     ToolNotFound, "tool.not_found", NOT_FOUND, "There is no such tool.";
+    ToolFailed, "tool.call_failed", UNPROCESSABLE_ENTITY, "The tool was called and failed.";
+    ToolUnavailable, "tool.call_unavailable", SERVICE_UNAVAILABLE, "The tool cannot be called at the moment.";
+
+    PluginNotFound, "plugin.not_found", NOT_FOUND, "There is no such plugin.";
+    PluginVersionNotFound, "plugin.version_not_found", NOT_FOUND, "The plugin has no such version.";
+    PluginLoadNotFound, "plugin.load_not_found", NOT_FOUND, "Nothing of this id is being loaded.";
+    PluginShared, "plugin.shared", FORBIDDEN, "The plugin is shared by all workspaces; only the default one changes it.";
+    PluginNothingBefore, "plugin.nothing_to_roll_back_to", CONFLICT, "No other version of the plugin was active before.";
+    PluginActive, "plugin.version_active", CONFLICT, "The version is the active one.";
+    PluginInUse, "plugin.in_use", CONFLICT, "Unfinished runs are on it.";
+    PluginUnloadable, "plugin.unloadable", CONFLICT, "The version cannot be loaded.";
+    PluginNameTaken, "plugin.name_taken", CONFLICT, "A name in the plugin belongs to another one.";
+    PluginTooMany, "plugin.too_many", CONFLICT, "The workspace has as many plugins as it may.";
+    PluginTooLarge, "plugin.too_large", PAYLOAD_TOO_LARGE, "The component is larger than a plugin may be.";
+    PluginNotWebassembly, "plugin.not_webassembly", UNPROCESSABLE_ENTITY, "This is no WebAssembly.";
+    PluginCoreModule, "plugin.core_module", UNPROCESSABLE_ENTITY, "This is a core module, not a component.";
+    PluginInvalidComponent, "plugin.invalid_component", UNPROCESSABLE_ENTITY, "This is no valid component.";
+    PluginUnknownWorld, "plugin.unknown_world", UNPROCESSABLE_ENTITY, "The component is no plugin.";
+    PluginOtherContract, "plugin.other_contract", UNPROCESSABLE_ENTITY, "The component speaks another version of the contract.";
+    PluginUnknownImport, "plugin.unknown_import", UNPROCESSABLE_ENTITY, "The component imports what no plugin can be given.";
+    PluginUnlinkable, "plugin.unlinkable", UNPROCESSABLE_ENTITY, "The component cannot be linked.";
+    PluginDescribeFailed, "plugin.describe_failed", UNPROCESSABLE_ENTITY, "The component does not describe itself.";
+    PluginBadDescription, "plugin.bad_description", UNPROCESSABLE_ENTITY, "The component describes itself wrongly.";
+    PluginDigestMismatch, "plugin.digest_mismatch", UNPROCESSABLE_ENTITY, "The component's bytes are not the ones that were announced.";
+    PluginAbsent, "plugin.absent", SERVICE_UNAVAILABLE, "The component's bytes cannot be had at the moment.";
+    PluginBusy, "plugin.busy", SERVICE_UNAVAILABLE, "Too many plugins are being loaded at the moment.";
+    PluginUnsigned, "plugin.unsigned", UNPROCESSABLE_ENTITY, "The component carries no signature, and must.";
+    PluginUntrustedKey, "plugin.untrusted_key", UNPROCESSABLE_ENTITY, "The component is signed by a key that is not trusted here.";
+    PluginBadSignature, "plugin.bad_signature", UNPROCESSABLE_ENTITY, "The signature does not fit the component.";
+    PluginBadReference, "plugin.bad_reference", UNPROCESSABLE_ENTITY, "This names no artifact of a registry.";
+    PluginNoRegistries, "plugin.no_registries", FORBIDDEN, "This server fetches plugins from no registry.";
+    PluginRegistryNotAllowed, "plugin.registry_not_allowed", FORBIDDEN, "This server does not fetch plugins from that registry.";
+    PluginPullFailed, "plugin.pull_failed", BAD_GATEWAY, "The component could not be fetched.";
+    GrantInvalid, "grant.invalid", UNPROCESSABLE_ENTITY, "The grant has faults.";
+    SecretNotFound, "secret.not_found", NOT_FOUND, "There is no such secret.";
+    SecretInvalid, "secret.invalid", UNPROCESSABLE_ENTITY, "The secret cannot be kept.";
     ProblemNotFound, "problem.not_found", NOT_FOUND, "There is no such kind of problem.";
 
     StoreUnavailable, "store.unavailable", SERVICE_UNAVAILABLE, "The database cannot be reached at the moment.";

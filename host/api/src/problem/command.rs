@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armilla_engine::CommandError;
+use armilla_engine::{CommandError, DeleteError, InstallError};
 
 use super::{Code, Problem, with_causes};
 use crate::wire::under;
@@ -11,6 +11,9 @@ use crate::wire::under;
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a stop's grace leaves, and a start, take about this long.
 const STOPPING_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Compiling the largest component takes about this long.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
@@ -22,6 +25,15 @@ impl From<CommandError> for Problem {
                 let detail = format!("There is an agent `{id}` already; `PUT /agents/{id}` changes it.");
                 Self::new(Code::AgentExists, detail)
             }
+            CommandError::UnknownTool(_) => Self::not_found(Code::ToolNotFound),
+            CommandError::UnknownPlugin(_) => Self::not_found(Code::PluginNotFound),
+            CommandError::UnknownPluginVersion { .. } => Self::not_found(Code::PluginVersionNotFound),
+            CommandError::UnknownLoad => Self::not_found(Code::PluginLoadNotFound),
+            CommandError::UnknownSecret(_) => Self::not_found(Code::SecretNotFound),
+            CommandError::SharedPlugin(_) => Self::new(Code::PluginShared, sentence(&error)),
+            CommandError::NothingToRollBackTo(_) => Self::new(Code::PluginNothingBefore, sentence(&error)),
+            CommandError::ToolTaken { .. } => Self::new(Code::PluginNameTaken, sentence(&error)),
+            CommandError::Unloadable(_) => Self::new(Code::PluginUnloadable, sentence(&error)),
             CommandError::Invalid(faults) => Self::invalid(Code::BodyInvalid, faults),
             CommandError::Stopping => Self::unavailable(STOPPING_RETRY_AFTER),
             CommandError::Store(error) if error.is_unavailable() => {
@@ -33,6 +45,46 @@ impl From<CommandError> for Problem {
             error @ CommandError::Panicked => Self::internal(&error),
         }
     }
+}
+
+impl From<InstallError> for Problem {
+    fn from(error: InstallError) -> Self {
+        let code = Code::from_text(error.code()).unwrap_or(Code::ServerInternal);
+        match error {
+            InstallError::Store(error) => CommandError::Store(error).into(),
+            error if code == Code::ServerInternal => Self::internal(&error),
+            error => {
+                let problem = Self::new(code, sentence(&error));
+                if code.status().is_server_error() { problem.retry_after(BUSY_RETRY_AFTER) } else { problem }
+            }
+        }
+    }
+}
+
+impl From<DeleteError> for Problem {
+    fn from(error: DeleteError) -> Self {
+        match &error {
+            DeleteError::Active(_) => Self::new(Code::PluginActive, sentence(&error)),
+            DeleteError::InUse { runs, elsewhere } => {
+                let others = if *elsewhere { " Runs of other workspaces are among them." } else { "" };
+                let detail = format!("Unfinished runs are on it: wait for them, or move them with `moveRuns`.{others}");
+                Self::new(Code::PluginInUse, detail).with("runs", serde_json::json!(runs))
+            }
+            DeleteError::Command(_) => {
+                let DeleteError::Command(error) = error else { return Self::internal_without_cause() };
+                error.into()
+            }
+        }
+    }
+}
+
+/// An error's words as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 impl Problem {

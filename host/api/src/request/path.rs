@@ -30,6 +30,34 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     }
 }
 
+/// The path's two parameters: a name, and a number of something that the name has. What is no number names nothing, so it is
+/// answered with `absent`.
+#[derive(Debug, Clone)]
+pub(crate) struct PathNumbered {
+    /// The first one.
+    pub(crate) name: String,
+    number: String,
+}
+
+impl PathNumbered {
+    /// The second one.
+    pub(crate) fn number(&self, absent: Code) -> Result<i32, Problem> {
+        self.number.parse().map_err(|_| Problem::not_found(absent))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathNumbered {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((name, number))) if !name.contains('\0') => Ok(Self { name, number }),
+            Ok(_) => Err(Problem::new(Code::PathInvalid, "The path's parameter has the character U+0000.")),
+            Err(_) => Err(Problem::new(Code::PathInvalid, "The path's parameters are not percent-encoded UTF-8.")),
+        }
+    }
+}
+
 /// The query's parameters; those that an operation does not know are passed over.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use armilla_agents::Agents;
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Chance, Clock, Engine, Parts};
+use armilla_engine::{Chance, Clock, Engine, Parts, PluginPolicy, SealingKey};
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::{PgConnectOptions, Store};
 use axum::Json;
@@ -61,6 +61,8 @@ fn engine() -> Engine {
         store: Store::new(PgConnectOptions::new().socket("/nonexistent")),
         agents: Agents::new(Egress::new(EgressPolicy::default()).unwrap()),
         sandbox: SANDBOX.clone(),
+        policy: PluginPolicy::default(),
+        sealing: SealingKey::new([7; 32]),
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),
         host_id: Uuid::nil(),

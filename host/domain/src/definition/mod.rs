@@ -179,6 +179,8 @@ pub struct ToolStep {
     pub params: Value,
     /// The plugin that must bring the tool, where the definition cares.
     pub plugin: Option<String>,
+    /// The plugin's version that must be called, where the definition cares; else the one that the run stays on.
+    pub version: Option<i32>,
 }
 
 /// A condition's own fields.

@@ -149,7 +149,12 @@ impl<'a> Reader<'a> {
             timeout: None,
             retry: self.default_retry.clone(),
             on_error: OnError::Fail,
-            kind: StepKind::Tool(ToolStep { tool_name: String::new(), params: Value::Null, plugin: None }),
+            kind: StepKind::Tool(ToolStep {
+                tool_name: String::new(),
+                params: Value::Null,
+                plugin: None,
+                version: None,
+            }),
         });
         index
     }
@@ -246,8 +251,8 @@ impl<'a> Reader<'a> {
             "a tool step",
             self.findings,
         );
-        fields.not_yet(&["version"], self.findings);
         let tool_name = fields.required_text("toolName", self.findings);
+        let version = fields.whole_number("version", 1, i32::MAX as u64, self.findings).map(|version| version as i32);
         let plugin = fields.text("plugin", self.findings).map(str::to_owned);
         let params = match fields.get("params") {
             None => Value::Object(Map::new()),
@@ -259,7 +264,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.check_params(&params, &fields.at("params"), index);
-        Some(ToolStep { tool_name: tool_name?.to_owned(), params, plugin })
+        Some(ToolStep { tool_name: tool_name?.to_owned(), params, plugin, version })
     }
 
     fn read_condition(&mut self, fields: Fields<'_>, index: StepIndex, depth: usize) -> Option<Condition> {

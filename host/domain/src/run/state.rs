@@ -10,6 +10,7 @@ use super::RunStatus;
 use crate::definition::{ListIndex, MAIN_LIST, StepIndex, StepKind, Workflow};
 use crate::id::{RunId, WorkflowId};
 use crate::journal::{Event, Failure, ScopePath, Variables, Visit};
+use crate::plugin::Pin;
 use crate::template::Scope;
 
 /// What a run is told about itself, the same at every replay.
@@ -29,6 +30,7 @@ pub struct State {
     pub(super) workflow: Arc<Workflow>,
     pub(super) facts: RunFacts,
     pub(super) input: Arc<Value>,
+    plugins: Arc<[Pin]>,
     /// The input's fields, which are variables by their own names.
     input_fields: Variables,
     /// The lists that are under way, by scope; the main line has the empty one.
@@ -114,6 +116,8 @@ pub enum CallKind {
         tool_name: String,
         /// The plugin that must bring it.
         plugin: Option<String>,
+        /// The plugin's version that must be called.
+        version: Option<i32>,
     },
     /// A plugin that judges an expression over [`State::scope_of`] the call.
     Evaluator {
@@ -131,6 +135,7 @@ impl State {
             workflow,
             facts,
             input: Arc::new(Value::Null),
+            plugins: Arc::new([]),
             input_fields: Variables::new(),
             frames: BTreeMap::new(),
             visits: HashMap::new(),
@@ -142,8 +147,9 @@ impl State {
     /// Takes the next entry of the journal. Never evaluates anything: what was decided is in the entry.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { input } => {
+            Event::RunStarted { input, plugins } => {
                 self.input = Arc::clone(input);
+                self.plugins = plugins.as_slice().into();
                 let fields = input.as_object().into_iter().flatten();
                 self.input_fields = fields.map(|(name, value)| (name.clone(), Arc::new(value.clone()))).collect();
                 self.open(ScopePath::default(), MAIN_LIST, None);
@@ -192,6 +198,11 @@ impl State {
     /// What the caller gave.
     pub fn input(&self) -> &Arc<Value> {
         &self.input
+    }
+
+    /// The versions of plugins that it stays on.
+    pub fn plugins(&self) -> &Arc<[Pin]> {
+        &self.plugins
     }
 
     /// Every variable that a step of the main line set, and every one of a group that has ended.
@@ -255,9 +266,11 @@ impl State {
     fn call_kind(&self, step: StepIndex) -> Option<CallKind> {
         match &self.workflow.steps[step].kind {
             StepKind::Agent(agent) => Some(CallKind::Agent { agent_id: agent.agent_id.clone() }),
-            StepKind::Tool(tool) => {
-                Some(CallKind::Tool { tool_name: tool.tool_name.clone(), plugin: tool.plugin.clone() })
-            }
+            StepKind::Tool(tool) => Some(CallKind::Tool {
+                tool_name: tool.tool_name.clone(),
+                plugin: tool.plugin.clone(),
+                version: tool.version,
+            }),
             StepKind::Condition(condition) => {
                 Some(CallKind::Evaluator { evaluator: condition.evaluator.clone()?, expr: condition.expr.clone() })
             }

@@ -28,7 +28,7 @@ impl Bench {
         let workflow = Arc::new(checked.workflow);
         let mut bench =
             Self { templates, state: State::new(Arc::clone(&workflow), facts()), workflow, journal: vec![] };
-        bench.write(Event::RunStarted { input: Arc::new(input) });
+        bench.write(Event::RunStarted { input: Arc::new(input), plugins: Vec::new() });
         bench
     }
 

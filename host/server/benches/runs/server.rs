@@ -10,7 +10,7 @@ use armilla_api::ApiState;
 use armilla_api::auth::{AuthConfig, Authenticator, Claims, Role, Secret, mint};
 use armilla_domain::id::{RunId, WorkflowId};
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Clock, Engine, Parts, SystemChance, SystemClock};
+use armilla_engine::{Clock, Engine, Parts, PluginPolicy, SealingKey, SystemChance, SystemClock};
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::Store;
 use armilla_store::cluster::{Cluster, ClusterConfig, Durability, PgConnectOptions, remove_abandoned};
@@ -63,7 +63,13 @@ impl Server {
         let engine = Engine::new(Parts {
             store: store.clone(),
             agents: Agents::new(Egress::new(EgressPolicy { allowed }).unwrap()),
-            sandbox: sandbox(folder).await,
+            sandbox: sandbox(folder),
+            policy: PluginPolicy {
+                uploads: data_dir.join("uploads"),
+                folder: Some(plugins()),
+                ..PluginPolicy::default()
+            },
+            sealing: SealingKey::new([9; 32]),
             clock: clock.clone(),
             chance: chance.clone(),
             host_id: Uuid::from_u128(2),
@@ -159,14 +165,16 @@ struct Run {
     status: String,
 }
 
-async fn sandbox(folder: &Path) -> Sandbox {
+fn sandbox(folder: &Path) -> Sandbox {
     let code_cache = Some(folder.join("plugin-code"));
-    let sandbox = Sandbox::new(SandboxConfig { code_cache, mac_key: [7; 32], ..Default::default() }).unwrap();
-    for loaded in sandbox.load_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins")).await {
-        loaded.unwrap();
-    }
-    assert!(sandbox.tool("text.slugify").is_some(), "no plugins: build them with `make plugins`");
-    sandbox
+    Sandbox::new(SandboxConfig { code_cache, mac_key: [7; 32], ..Default::default() }).unwrap()
+}
+
+/// The shipped plugins, which `make plugins` builds.
+fn plugins() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
+    assert!(folder.join("text.wasm").is_file(), "no plugins: build them with `make plugins`");
+    folder
 }
 
 fn token(auth: &AuthConfig) -> String {

@@ -122,10 +122,9 @@ impl DemoArgs {
         Given {
             listen: self.listen,
             place: Place { data_dir: Some(self.data_dir.clone()), config: None },
-            database_url: None,
             plugins: Some(self.plugins.clone()),
-            egress_allow: None,
             postgres_bin: self.postgres_bin.clone(),
+            ..Given::default()
         }
     }
 }

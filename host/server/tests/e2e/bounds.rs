@@ -24,7 +24,7 @@ async fn a_run_that_stops_every_host_it_meets_is_given_up() {
 
     let started_at = SystemClock.now();
     let id = RunId::from_parts(started_at.timestamp_millis().unsigned_abs(), [7; 10]);
-    let first = Entry { at: started_at, event: Event::RunStarted { input: Arc::new(json!({})) } };
+    let first = Entry { at: started_at, event: Event::RunStarted { input: Arc::new(json!({})), plugins: Vec::new() } };
     let run = NewRun {
         id,
         workspace: WorkspaceId::DEFAULT,
@@ -33,6 +33,7 @@ async fn a_run_that_stops_every_host_it_meets_is_given_up() {
         started_at,
         lease: None,
         traceparent: None,
+        plugins: None,
         entries: &[first],
     };
     assert!(store.start_run(run).await.unwrap());

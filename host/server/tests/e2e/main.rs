@@ -15,6 +15,7 @@ mod flow;
 mod harness;
 mod hostile;
 mod lists;
+mod plugins;
 mod process;
 mod recorded;
 mod tokens;

@@ -15,8 +15,8 @@ use armilla_engine::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-pub(crate) use client::Client;
-pub(crate) use plugins::component;
+pub(crate) use client::{Answer, Client};
+pub(crate) use plugins::{component, egress};
 pub(crate) use process::{ServerProcess, armilla};
 pub(crate) use server::TestServer;
 

@@ -1,17 +1,22 @@
-//! The built components, in one sandbox for all tests: loading them is what takes long.
+//! The built components, in one sandbox for all tests: compiling them is what takes long.
 
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
-use armilla_sandbox::{Limits, Sandbox, SandboxConfig};
-use tokio::sync::OnceCell;
+use armilla_domain::id::WorkspaceId;
+use armilla_egress::{Egress, EgressPolicy};
+use armilla_engine::Engine;
+use armilla_sandbox::{Plugin, Sandbox, SandboxConfig};
 
 use super::target;
 
+/// What every test's server has, and where it was built.
 const COMPONENTS: [(&str, &str); 4] =
     [("plugins", "cel"), ("plugins", "jq"), ("plugins", "text"), ("test-plugins", "hostile")];
 
 /// Calls that there is room for at once: tests are few at a time, and each slot reserves address space.
-const CALLS_AT_ONCE: usize = 20;
+const CALLS_AT_ONCE: u32 = 20;
 
 /// The file of a component.
 ///
@@ -24,29 +29,46 @@ pub(crate) fn component(folder: &str, name: &str) -> PathBuf {
     file
 }
 
-/// The sandbox with the shipped plugins and the hostile one. Its machine code is kept from run to run.
-pub(crate) async fn sandbox() -> Sandbox {
-    static SANDBOX: OnceCell<Sandbox> = OnceCell::const_new();
-    SANDBOX.get_or_init(load).await.clone()
+/// A way out that leads to this machine too: where the tests' own servers are.
+pub(crate) fn egress() -> Egress {
+    static EGRESS: LazyLock<Egress> =
+        LazyLock::new(|| Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] }).unwrap());
+    EGRESS.clone()
 }
 
-async fn load() -> Sandbox {
+/// A sandbox with turns and breakers of its own, on the engine that all tests share. Machine code is kept from run to run.
+pub(crate) fn sandbox() -> Sandbox {
+    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
+        Sandbox::new(SandboxConfig {
+            code_cache: Some(target().join("test-code-cache")),
+            // Of tests, whose code nobody else runs.
+            mac_key: [7; 32],
+            calls_at_once: CALLS_AT_ONCE,
+            egress: Some(egress()),
+            ..SandboxConfig::default()
+        })
+        .unwrap()
+    });
+    SANDBOX.apart()
+}
+
+/// Loads what every test's server has, as somebody would who sends it.
+pub(crate) async fn load_components(engine: &Engine) {
     for (folder, name) in COMPONENTS {
-        component(folder, name);
+        load(engine, folder, name).await;
     }
-    let limits = Limits::default();
-    let sandbox = Sandbox::new(SandboxConfig {
-        code_cache: Some(target().join("test-code-cache")),
-        // Of tests, whose code nobody else runs.
-        mac_key: [7; 32],
-        limits,
-        memory_bytes_total: CALLS_AT_ONCE * limits.memory_bytes,
-    })
-    .unwrap();
-    for folder in ["plugins", "test-plugins"] {
-        for loaded in sandbox.load_folder(&target().join(folder)).await {
-            loaded.unwrap_or_else(|error| panic!("{error}: build it anew with `make plugins`"));
-        }
-    }
-    sandbox
+}
+
+/// Loads one component into the default workspace.
+pub(crate) async fn load(engine: &Engine, folder: &str, name: &str) {
+    let bytes: Arc<[u8]> = std::fs::read(component(folder, name)).unwrap().into();
+    let mut upload = engine.begin_upload().await.unwrap();
+    upload.write(&bytes).await.unwrap();
+    let loaded = engine.install_upload(WorkspaceId::DEFAULT, upload, None, "tests", true, Duration::from_secs(300));
+    // What one test has loaded, the next ones find ready.
+    static KEPT: Mutex<Vec<Arc<Plugin>>> = Mutex::new(Vec::new());
+    let plugin = sandbox().inspect(bytes).await.unwrap();
+    KEPT.lock().unwrap().push(plugin);
+    let loaded = loaded.await.unwrap_or_else(|error| panic!("{name}: {error}: build it anew with `make plugins`"));
+    assert!(loaded.is_ok(), "{name} is not loaded in time");
 }

@@ -6,16 +6,15 @@ use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
 use armilla_api::{ApiState, Check};
 use armilla_domain::id::WorkspaceId;
-use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Engine, Parts, SystemChance, SystemClock};
+use armilla_engine::{Engine, Parts, PluginPolicy, SealingKey, SystemChance, SystemClock};
 use armilla_store::Store;
 use armilla_testkit::agent::ScriptedAgent;
 use armilla_testkit::db::TestDatabase;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::plugins::sandbox;
-use super::{Client, auth_config, claims};
+use super::plugins::{egress, load_components, sandbox};
+use super::{Client, auth_config, claims, target};
 
 /// It ends with the test's runtime, as a host that is killed.
 pub(crate) struct TestServer {
@@ -38,12 +37,22 @@ impl TestServer {
 
     /// One of several servers on a database; `host` tells them apart.
     pub(crate) async fn on(database: &TestDatabase, host: u128) -> Self {
+        let server = Self::bare(database, host, PluginPolicy::default()).await;
+        load_components(&server.engine).await;
+        server
+    }
+
+    /// The same without any plugin, and with what was decided about them.
+    pub(crate) async fn bare(database: &TestDatabase, host: u128, policy: PluginPolicy) -> Self {
+        let uploads = target().join("test-uploads").join(format!("{}-{host}", std::process::id()));
+        let policy = PluginPolicy { uploads, ..policy };
         let store = Store::new(database.connect_options());
-        let egress = Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] }).unwrap();
         let engine = Engine::new(Parts {
             store: store.clone(),
-            agents: Agents::new(egress),
-            sandbox: sandbox().await,
+            agents: Agents::new(egress()),
+            sandbox: sandbox(),
+            policy,
+            sealing: SealingKey::new([9; 32]),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),
