@@ -105,7 +105,7 @@ impl Drop for CallLog {
 
 /// A guest's text without line breaks and other control characters, so that it cannot pass for a line of the host's own or give
 /// orders to a terminal.
-fn on_one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(|c: char| c.is_control() && c != '\t') {
         return Cow::Borrowed(text);
     }

@@ -20,7 +20,7 @@ use crate::cpu::CpuClock;
 use crate::limits::{
     CORE_INSTANCES_MAX, HANDLES_MAX, HOST_CALL_BYTES_MAX, Limits, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
 };
-use crate::log::CallLog;
+use crate::log::{CallLog, on_one_line};
 use crate::wasi;
 
 /// Denials that one call's answer names: one is what a message has room for, the rest is for the log.
@@ -173,7 +173,8 @@ impl State {
     pub(crate) fn denied(&self, denial: Denial) -> types::Denial {
         // What the guest asked for is named by its own text, and may be as long and as odd as that.
         let Denial { capability, message } = denial;
-        let denial = Denial { capability: shortened(&capability), message: shortened(&message) };
+        let plain = |text: &str| shortened(&on_one_line(text));
+        let denial = Denial { capability: plain(&capability), message: plain(&message) };
         if self.given.denials.keep(&denial) {
             warn!(
                 plugin.name = self.given.plugin,

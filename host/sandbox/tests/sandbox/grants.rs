@@ -121,8 +121,9 @@ async fn time_moves_only_with_a_grant() {
     assert_eq!((&frozen["unix_millis"], &frozen["elapsed_nanos"]), (&json!(started), &json!(0)));
     let moving = bench.grant(json!({ "clock": true })).answer("probe", json!({})).await;
     assert!(moving["elapsed_nanos"].as_u64().unwrap() > 0, "{moving}");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    assert!(u128::from(moving["unix_millis"].as_u64().unwrap()).abs_diff(now) < 60_000, "{moving}");
+    assert_ne!(moving["unix_millis"], json!(started));
+    let later = bench.grant(json!({ "clock": true })).answer("probe", json!({})).await;
+    assert!(later["unix_millis"].as_u64() >= moving["unix_millis"].as_u64(), "{moving} {later}");
 }
 
 #[tokio::test]
@@ -158,7 +159,9 @@ async fn a_plugin_cannot_write_lines_that_look_like_the_hosts_own() {
     let context = context("forges");
     let text = "harmless\n2026-01-01T00:00:00Z ERROR armilla: the disk is full \u{1b}[2J\r";
     caller.call_in("log", json!({ "text": text }), &context).await.result.unwrap();
+    let denied = json!({ "do": "get", "namespace": text, "key": "a" });
+    caller.call_in("kv", denied, &context).await.result.unwrap();
     let lines = log_lines_of(&context);
-    assert!(lines.iter().any(|line| line.contains("harmless")), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("harmless")).count(), 2, "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains(['\n', '\r', '\u{1b}'])), "{lines:?}");
 }

@@ -278,6 +278,9 @@ async fn what_was_inspected_once_is_loaded_without_its_bytes_while_its_machine_c
     assert_eq!(other.unwrap_err(), LoadFault::OtherDigest);
     let plugin = loaded(&sandbox, &digest, &known, Some(hostile())).await.unwrap();
     assert!(!plugin.is_from_cache());
+    let again = loaded(&sandbox, &digest, &known, None).await.unwrap();
+    assert!(Arc::ptr_eq(&plugin, &again), "what is loaded already is not loaded twice");
+    let sandbox = cached(cache.path(), 1);
     assert!(loaded(&sandbox, &digest, &known, None).await.unwrap().is_from_cache(), "it was made anew");
 }
 

@@ -16,6 +16,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{PluginError, read, say};
+use crate::keys::Keys;
 use crate::logging;
 
 /// In bytes of an input that is read from a file.
@@ -72,14 +73,18 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), PluginError> {
     }
     say(format!("{} {}: {}", about.name, about.version, about.description))?;
     say(format!("  digest   {}", plugin.digest()))?;
-    say(format!("  compiled in {} ms to {} KiB of machine code", took.as_millis(), plugin.code_bytes() >> 10))?;
+    let how = if plugin.is_from_cache() { "was compiled before: loaded" } else { "compiled" };
+    say(format!("  {how} in {} ms, to {} KiB of machine code", took.as_millis(), plugin.code_bytes() >> 10))?;
     for tool in &about.tools {
         say(format!("  tool     {}: {}", tool.name, tool.description))?;
     }
     if about.evaluator {
         say(format!("  evaluator {}", about.name))?;
     }
-    say(format!("  imports  {}", listed(&about.imports)))?;
+    // WASI stands behind every language's standard library, with nothing behind it that is not granted.
+    let (own, wasi): (Vec<String>, Vec<String>) =
+        about.imports.iter().cloned().partition(|import| !import.starts_with("wasi:"));
+    say(format!("  imports  {}, and {} interfaces of WASI", listed(&own), wasi.len()))?;
     say(format!("  needs    {}", needs(about)))
 }
 
@@ -182,10 +187,27 @@ fn json_of(flag: &str, text: &str) -> Result<Value, PluginError> {
 
 async fn load(file: &PathBuf, egress: Option<Egress>) -> Result<(Sandbox, Arc<Plugin>, Duration), PluginError> {
     let bytes: Arc<[u8]> = read(file)?.into();
-    let sandbox = Sandbox::new(SandboxConfig { egress, calls_at_once: 1, ..SandboxConfig::default() })
-        .map_err(|error| PluginError::Failed(error.to_string()))?;
+    let (code_cache, mac_key) = code_cache().unzip();
+    let config = SandboxConfig {
+        code_cache,
+        mac_key: mac_key.unwrap_or_default(),
+        egress,
+        calls_at_once: 1,
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::new(config).map_err(|error| PluginError::Failed(error.to_string()))?;
     let began = Instant::now();
     let plugin = sandbox.inspect(bytes).await;
     let plugin = plugin.map_err(|fault| PluginError::NotLoaded { file: file.clone(), why: fault.to_string() })?;
     Ok((sandbox, plugin, began.elapsed()))
+}
+
+/// Where machine code is kept between commands, so that the second look at a large component is quick; nowhere where there is
+/// no such place. It is marked with a key of its own, as a server's is.
+fn code_cache() -> Option<(PathBuf, [u8; 32])> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")))?;
+    let folder = caches.join("armilla");
+    let key = Keys::open(&folder).ok()?.code_key().ok()?;
+    Some((folder.join("code"), key))
 }

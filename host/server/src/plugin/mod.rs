@@ -66,8 +66,8 @@ pub(crate) enum PluginError {
     Failed(String),
     #[error("{request}: {why}")]
     Http { request: String, why: String },
-    #[error("{title} {detail}{faults} ({code}, {status})")]
-    Refused { status: u16, code: String, title: String, detail: String, faults: String },
+    #[error("{detail}{faults} ({code}, {status})")]
+    Refused { status: u16, code: String, detail: String, faults: String },
     #[error("no token: {0}; give one with --token or ARMILLA_TOKEN")]
     Token(#[from] TokenError),
     #[error(transparent)]

@@ -215,7 +215,6 @@ fn refused(status: u16, problem: &Value) -> PluginError {
     PluginError::Refused {
         status,
         code: text("code"),
-        title: text("title"),
         detail: text("detail"),
         faults: faults + &runs.unwrap_or_default(),
     }

@@ -29,7 +29,7 @@ const PROMISED: [(&str, &str); 18] = [
 
 #[tokio::test]
 async fn the_document_covers_what_is_promised_and_every_operation_of_it_is_served() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let document = server.admin.without_token().get("/openapi.json").await.expect(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for (method, path) in PROMISED {
@@ -48,7 +48,7 @@ async fn the_document_covers_what_is_promised_and_every_operation_of_it_is_serve
 
 #[tokio::test]
 async fn every_operation_that_needs_a_token_says_so_and_does() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let document = server.admin.get("/openapi.json").await.expect(200);
     let nobody = server.admin.without_token();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -63,7 +63,7 @@ async fn every_operation_that_needs_a_token_says_so_and_does() {
 
 #[tokio::test]
 async fn what_is_answered_has_exactly_the_documented_fields() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let document = server.admin.get("/openapi.json").await.expect(200);
     let definition = json!({ "steps": [{ "type": "tool", "id": "t", "toolName": "jq", "params": { "filter": "1" } }] });
     let workflow = server.admin.create(definition).await;
@@ -118,7 +118,7 @@ fn fields_of(document: &Value, schema: &Value) -> (Vec<String>, Vec<String>) {
 
 #[tokio::test]
 async fn the_process_is_alive_and_ready() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let nobody = server.admin.without_token();
     assert_eq!(nobody.get("/healthz").await.expect(200)["status"], "ok");
     let ready = nobody.get("/readyz").await.expect(200);

@@ -108,7 +108,7 @@ async fn each_agent_is_told_what_the_one_before_it_answered() {
 
 #[tokio::test]
 async fn every_shipped_workflow_is_accepted_without_a_warning() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     register_example_agents(&server.admin).await;
     let files: Vec<_> = std::fs::read_dir(root().join("examples/workflows")).unwrap().map(Result::unwrap).collect();
     assert!(files.len() >= 2, "{files:?}");

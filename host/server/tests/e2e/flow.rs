@@ -12,7 +12,7 @@ fn visits(steps: &[Value]) -> Vec<(&str, u64)> {
 
 #[tokio::test]
 async fn parallel_branches_run_at_the_same_time() {
-    let (server, agent) = TestServer::with_agent().await;
+    let (server, agent) = TestServer::with_agent_and_plugins().await;
     // Each call is answered only when the three are there together.
     agent.answers_only_together(3);
     agent.answers_otherwise("here");

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::{TestServer, tool_step, with};
 
 async fn ends_its_step_alone(tool: &str, code: &str) {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let before = tool_step("before", "text.word_count", json!({ "text": "all is well" }));
     let run = server.admin.run_steps(json!([before, tool_step("bad", tool, json!({}))])).await;
     assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!(code)), "{run:#}");
@@ -54,7 +54,7 @@ async fn a_bottomless_recursion_ends_its_step_alone() {
 
 #[tokio::test]
 async fn a_tool_that_sleeps_is_woken_by_its_steps_timeout() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let sleepy =
         with(tool_step("sleepy", "sleep", json!({})), json!({ "timeout": "50ms", "retry": { "maxAttempts": 1 } }));
     let run = server.admin.run_steps(json!([sleepy])).await;
@@ -63,7 +63,7 @@ async fn a_tool_that_sleeps_is_woken_by_its_steps_timeout() {
 
 #[tokio::test]
 async fn a_trap_that_is_passed_over_keeps_its_code_for_the_steps_after_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let bad = with(tool_step("bad", "trap", json!({})), json!({ "onError": "continue" }));
     let after = tool_step("after", "text.slugify", json!({ "text": "{{ errors.bad.code }}" }));
     let run = server.admin.run_steps(json!([bad, after])).await;
@@ -73,7 +73,7 @@ async fn a_trap_that_is_passed_over_keeps_its_code_for_the_steps_after_it() {
 
 #[tokio::test]
 async fn hostile_branches_do_not_keep_a_good_one_from_its_result() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let steps = json!([{ "type": "parallel", "id": "all", "onFailure": "waitAll", "onError": "continue", "steps": [
         tool_step("a", "trap", json!({})),
         tool_step("b", "memory_bomb", json!({})),

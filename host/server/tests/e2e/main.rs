@@ -5,6 +5,7 @@
 
 mod agent_calls;
 mod agents;
+mod author;
 mod bounds;
 mod contract;
 mod database;

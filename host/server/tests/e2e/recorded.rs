@@ -14,7 +14,7 @@ async fn kinds(server: &TestServer, run: &Value) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn the_steps_that_are_shown_are_the_journal_s() {
-    let (server, agent) = TestServer::with_agent().await;
+    let (server, agent) = TestServer::with_agent_and_plugins().await;
     agent.answers(Answer::error(503, "overloaded"));
     let ask = with(agent_step("ask", "Hi"), json!({ "retry": { "initialDelay": "5ms" } }));
     let slug = tool_step("slug", "text.slugify", json!({ "text": "{{ask}}" }));
@@ -54,7 +54,7 @@ async fn the_steps_that_are_shown_are_the_journal_s() {
 
 #[tokio::test]
 async fn a_run_that_touches_nothing_leaves_its_journal_too() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let slug = tool_step("slug", "text.slugify", json!({ "text": "Pure" }));
     let check = json!({ "type": "condition", "id": "check", "expr": "slug.slug == 'pure'", "then": [
         tool_step("more", "jq", json!({ "filter": "1 + 1" })),
@@ -76,7 +76,7 @@ async fn a_run_that_touches_nothing_leaves_its_journal_too() {
 
 #[tokio::test]
 async fn a_run_that_decides_its_end_at_once_is_recorded_as_any_other() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let check = json!({ "type": "condition", "id": "check", "expr": "1 < 2", "then": [
         { "type": "condition", "id": "inner", "expr": "false", "then": [tool_step("never", "jq", json!({ "filter": "." }))] },
     ], "outputVar": "checked" });
@@ -90,7 +90,7 @@ async fn a_run_that_decides_its_end_at_once_is_recorded_as_any_other() {
 
 #[tokio::test]
 async fn what_was_decided_shows_before_the_run_ends() {
-    let (server, agent) = TestServer::with_agent().await;
+    let (server, agent) = TestServer::with_agent_and_plugins().await;
     let gate = Gate::closed();
     agent.answers(Answer::text("late").behind(&gate));
     let slug = tool_step("slug", "text.slugify", json!({ "text": "Soon" }));

@@ -7,7 +7,7 @@ use crate::harness::{TestServer, component, register_example_agents, root, tool_
 
 #[tokio::test]
 async fn the_shipped_content_desk_runs_agents_tools_and_a_condition_of_a_plugin() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     register_example_agents(&server.admin).await;
     let shipped = std::fs::read_to_string(root().join("examples/workflows/content-desk.json")).unwrap();
     let shipped: Value = serde_json::from_str(&shipped).unwrap();
@@ -31,7 +31,7 @@ async fn the_shipped_content_desk_runs_agents_tools_and_a_condition_of_a_plugin(
 
 #[tokio::test]
 async fn a_condition_of_a_plugin_leads_the_other_way_too() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     register_example_agents(&server.admin).await;
     let shipped = std::fs::read_to_string(root().join("examples/workflows/content-desk.json")).unwrap();
     let shipped: Value = serde_json::from_str(&shipped).unwrap();
@@ -44,7 +44,7 @@ async fn a_condition_of_a_plugin_leads_the_other_way_too() {
 
 #[tokio::test]
 async fn a_step_records_the_digest_of_the_component_that_answered() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let run = server.admin.run_steps(json!([tool_step("slug", "text.slugify", json!({ "text": "Ärger & Öl" }))])).await;
     assert_eq!(run["vars"]["slug"], json!({ "slug": "arger-ol" }), "{run:#}");
     let steps = server.admin.steps(run["id"].as_str().unwrap()).await;
@@ -62,7 +62,7 @@ async fn a_step_records_the_digest_of_the_component_that_answered() {
 
 #[tokio::test]
 async fn a_template_that_is_one_expression_gives_a_tool_the_value_and_not_its_text() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let params = json!({ "filter": "[.[] * $by]", "input": "{{ numbers }}", "args": { "by": "{{ factor }}" } });
     let workflow = server.admin.create(json!({ "steps": [tool_step("scaled", "jq", params)] })).await;
     let run = server.admin.run(&workflow, json!({ "numbers": [1, 2, 3], "factor": 10 })).await;
@@ -71,7 +71,7 @@ async fn a_template_that_is_one_expression_gives_a_tool_the_value_and_not_its_te
 
 #[tokio::test]
 async fn the_tools_of_all_plugins_are_listed_with_their_schemas() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let list = server.admin.get("/tools").await.expect(200);
     let names: Vec<_> = list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert!(names.is_sorted(), "{names:?}");
@@ -84,7 +84,7 @@ async fn the_tools_of_all_plugins_are_listed_with_their_schemas() {
 
 #[tokio::test]
 async fn parameters_that_do_not_fit_the_tools_schema_fail_the_step_at_once() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let run = server.admin.run_steps(json!([tool_step("slug", "text.slugify", json!({ "texts": 7 }))])).await;
     assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("tool.invalid_input")), "{run:#}");
     assert_eq!(run["error"]["attempts"], 1);
@@ -92,7 +92,7 @@ async fn parameters_that_do_not_fit_the_tools_schema_fail_the_step_at_once() {
 
 #[tokio::test]
 async fn a_tool_that_nobody_brings_is_warned_of_and_fails_the_run_that_comes_to_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let definition = json!({ "steps": [tool_step("t", "nonesuch", json!({}))] });
     let made = server.admin.post("/workflows", &json!({ "name": "n", "definition": definition })).await.expect(201);
     assert_eq!(made["workflow"]["warnings"][0]["pointer"], "/steps/0/toolName");
@@ -102,7 +102,7 @@ async fn a_tool_that_nobody_brings_is_warned_of_and_fails_the_run_that_comes_to_
 
 #[tokio::test]
 async fn an_expression_that_its_evaluator_cannot_read_is_a_fault_of_the_definition() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     let definition = json!({ "steps": [
         { "type": "condition", "id": "check", "evaluator": "cel", "expr": "a >", "then": [tool_step("t", "jq", json!({ "filter": "." }))] },
     ] });
@@ -114,7 +114,7 @@ async fn an_expression_that_its_evaluator_cannot_read_is_a_fault_of_the_definiti
 
 #[tokio::test]
 async fn a_condition_that_its_evaluator_cannot_judge_fails_with_the_reason() {
-    let server = TestServer::start().await;
+    let server = TestServer::with_plugins().await;
     for (expr, code) in [("missing.field", "expr.failed"), ("1 + 1", "expr.type")] {
         let inner = json!([tool_step("t", "jq", json!({ "filter": "." }))]);
         let check = json!({ "type": "condition", "id": "check", "evaluator": "cel", "expr": expr, "then": inner });

@@ -23,9 +23,16 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// A server on a database of its own.
+    /// A server on a database of its own, without plugins.
     pub(crate) async fn start() -> Self {
         Self::on(&TestDatabase::create().await, 1).await
+    }
+
+    /// A server on a database of its own, with the shipped plugins and the hostile one.
+    pub(crate) async fn with_plugins() -> Self {
+        let server = Self::start().await;
+        load_components(&server.engine).await;
+        server
     }
 
     /// A server on a database of its own, and an agent that it knows as `scripted`.
@@ -35,14 +42,19 @@ impl TestServer {
         (server, agent)
     }
 
-    /// One of several servers on a database; `host` tells them apart.
-    pub(crate) async fn on(database: &TestDatabase, host: u128) -> Self {
-        let server = Self::bare(database, host, PluginPolicy::default()).await;
-        load_components(&server.engine).await;
-        server
+    /// The same with plugins.
+    pub(crate) async fn with_agent_and_plugins() -> (Self, ScriptedAgent) {
+        let (server, agent) = tokio::join!(Self::with_plugins(), ScriptedAgent::start());
+        server.admin.register(&agent).await;
+        (server, agent)
     }
 
-    /// The same without any plugin, and with what was decided about them.
+    /// One of several servers on a database; `host` tells them apart.
+    pub(crate) async fn on(database: &TestDatabase, host: u128) -> Self {
+        Self::bare(database, host, PluginPolicy::default()).await
+    }
+
+    /// The same, with what was decided about plugins.
     pub(crate) async fn bare(database: &TestDatabase, host: u128, policy: PluginPolicy) -> Self {
         let uploads = target().join("test-uploads").join(format!("{}-{host}", std::process::id()));
         let policy = PluginPolicy { uploads, ..policy };
