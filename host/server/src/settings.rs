@@ -45,7 +45,7 @@ pub struct Given {
     pub egress_allow: Option<Vec<IpNet>>,
 
     /// Keys whose signatures of plugins count, each as `name:base64`
-    #[arg(long, env = "ARMILLA_PLUGIN_KEYS", value_name = "KEY", value_delimiter = ',')]
+    #[arg(long = "plugin-key", env = "ARMILLA_PLUGIN_KEYS", value_name = "KEY", value_delimiter = ',')]
     pub plugin_keys: Option<Vec<String>>,
 
     /// Refuse plugins that no such key signed
@@ -53,11 +53,11 @@ pub struct Given {
     pub require_plugin_signature: Option<bool>,
 
     /// Registries that plugins may be fetched from, such as registry.example.com; any by default
-    #[arg(long, env = "ARMILLA_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
+    #[arg(long = "registry", env = "ARMILLA_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
     pub registries: Option<Vec<String>>,
 
     /// Registries that are spoken to without TLS, such as 127.0.0.1:5000
-    #[arg(long, env = "ARMILLA_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
+    #[arg(long = "insecure-registry", env = "ARMILLA_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
     pub insecure_registries: Option<Vec<String>>,
 
     /// Folder of Postgres's programs for the private one, where the usual places are not meant

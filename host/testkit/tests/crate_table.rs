@@ -37,7 +37,7 @@ fn table() -> BTreeMap<String, Row> {
 /// Normal dependencies by crate, ours without their prefix.
 fn edges() -> Edges {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
-    let members = metadata.packages.iter().filter(|package| !package.name.starts_with("armilla-plugin-"));
+    let members = metadata.packages.iter().filter(|package| !package.name.starts_with("armilla-plugin"));
     members
         .map(|package| {
             let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use armilla_testkit::db::TestDatabase;
 use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::harness::{TestServer, armilla, target, tool_step};
+use crate::harness::{ServerProcess, TestServer, armilla, root, target, tool_step};
 
 /// Fetching and building what a project needs, for the first time and on a busy machine.
 const BUILD_MAX: Duration = Duration::from_secs(600);
@@ -99,6 +100,52 @@ async fn a_rust_project_becomes_a_tool_by_the_commands_of_its_readme() {
     let project = new_project("rust").await;
     follow(&project, &commands(&project, "cargo build")).await;
     becomes_a_tool(&project.with_file_name("cargo-target").join("wasm32-wasip2/release/word_tools.wasm")).await;
+}
+
+#[tokio::test]
+async fn the_walk_of_the_documentation_is_true() {
+    let page = std::fs::read_to_string(root().join("docs/plugins.md")).unwrap();
+    let walk =
+        page.split("## From nothing to a tool in a running workflow").nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks: Vec<&str> =
+        walk.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect();
+    assert!(blocks.len() >= 6, "{blocks:#?}");
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path(), Some(&database.url())).await;
+    // As it stands, but for where the server is, whose key is meant, and where cargo keeps what it built before.
+    let built = workshop("rust").join("cargo-target");
+    let script = blocks[1..].concat().replace("localhost:3000", server.url().trim_start_matches("http://"));
+    let script = script.replace("shout/target/", &format!("{}/", built.display()));
+    let program = Path::new(env!("CARGO_BIN_EXE_armilla")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &script]).stdin(Stdio::null()).kill_on_drop(true);
+    shell.current_dir(folder.path()).env("PATH", path).env("CARGO_TARGET_DIR", &built).env_remove("SQLX_OFFLINE");
+    shell
+        .env("ARMILLA_DATA_DIR", folder.path())
+        .env("ARMILLA_SERVER", server.url())
+        .env("XDG_CACHE_HOME", workshop("cache"));
+    let ran = tokio::time::timeout(BUILD_MAX, shell.output()).await.expect("the commands end").unwrap();
+    let (out, log) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{script}\n{out}\n{log}");
+    let mut rest: &str = &out;
+    for expected in [
+        "tool     shout.shout: ",
+        r#"{"text":"HELLO"}"#,
+        "shout: the component is version 1, active",
+        r#""vars":{"loud":{"text":"HELLO"}}"#,
+        "shout: the component is version 2, active",
+        "`config:MARK` is not permitted: no grant names it",
+        r#"granted {"config":{"MARK":"!"}}"#,
+        r#""vars":{"loud":{"text":"HELLO!"}}"#,
+        "shout: version 1 (0.1.0) is active",
+        r#""vars":{"loud":{"text":"HELLO"}}"#,
+        "VERSION",
+    ] {
+        let at = rest.find(expected).unwrap_or_else(|| panic!("`{expected}` follows in\n{out}"));
+        rest = &rest[at + expected.len()..];
+    }
 }
 
 #[tokio::test]

@@ -66,6 +66,11 @@ impl ServerProcess {
         Client::new(&self.url, Some(String::from_utf8(printed.stdout).unwrap().trim().to_owned()))
     }
 
+    /// Where it serves.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).unwrap();
         kill_process(pid, signal).unwrap();
