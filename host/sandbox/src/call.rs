@@ -100,7 +100,7 @@ impl Sandbox {
             return Ran::refused(error);
         };
         let frame = frame(plugin, subject.to_owned(), access, limits).of_run(context);
-        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
+        let gate = self.gates.of(&self.inner.host, access.workspace, &plugin.digest, &limits);
         let (tool, told) = (tool.to_owned(), guest_context(context, limits.wall));
         let work = self.inner.host.run(&gate, frame, move |store| {
             Box::pin(async move {
@@ -126,7 +126,7 @@ impl Sandbox {
             return Err(CheckError::Call(input_too_large(&subject)));
         }
         let limits = self.inner.host.limits.under(&access.grant.limits);
-        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
+        let gate = self.gates.of(&self.inner.host, access.workspace, &plugin.digest, &limits);
         let text = expression.to_owned();
         let work = self.inner.host.run(&gate, frame(plugin, subject, access, limits), move |store| {
             Box::pin(async move {
@@ -154,7 +154,7 @@ impl Sandbox {
         let Some(pre) = plugin.condition_pre.clone() else { return Err(no_evaluator(plugin)) };
         let variables = to_json(&subject, variables)?;
         let limits = self.inner.host.limits.under(&access.grant.limits);
-        let gate = self.gates.of(access.workspace, &plugin.digest, &limits);
+        let gate = self.gates.of(&self.inner.host, access.workspace, &plugin.digest, &limits);
         let frame = frame(plugin, subject.clone(), access, limits).of_run(context);
         let expression = expression.to_owned();
         let work = self.inner.host.run(&gate, frame, move |store| {

@@ -10,7 +10,9 @@ use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
-use crate::limits::{CORE_INSTANCES_MAX, FIBER_BYTES, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use crate::limits::{
+    CORE_INSTANCES_MAX, FIBER_BYTES, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, WARM_SLOTS_MAX,
+};
 
 /// How often guests are interrupted: how exactly computing time is limited, and how long one guest keeps a thread from
 /// the others.
@@ -67,7 +69,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         // What the largest grant may say; each call's own limit is the store's affair.
         .max_memory_size(MEMORY_BYTES_MAX as usize)
         .table_elements(TABLE_ELEMENTS_MAX)
-        .max_unused_warm_slots(slots * MEMORIES_MAX)
+        .max_unused_warm_slots(slots.min(WARM_SLOTS_MAX))
         .linear_memory_keep_resident(RESIDENT_BYTES)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10)

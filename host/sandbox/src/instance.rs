@@ -38,13 +38,22 @@ pub(crate) struct Host {
     pub(crate) guests: Handle,
     /// One permit for each instance that the engine has room for.
     pub(crate) slots: Arc<Semaphore>,
+    /// How many of them one workspace may have.
+    pub(crate) calls_per_workspace: usize,
     pub(crate) memory: HostMemory,
     pub(crate) egress: Option<Egress>,
 }
 
 /// The gates of all plugins, for each workspace its own: one that overloads or breaks a plugin does so for itself.
 #[derive(Default)]
-pub(crate) struct Gates(Mutex<HashMap<GateKey, Arc<Gate>>>);
+pub(crate) struct Gates(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    gates: HashMap<GateKey, Arc<Gate>>,
+    /// One permit for each call that a workspace may have at the same time, of all its plugins.
+    workspaces: HashMap<WorkspaceId, Arc<Semaphore>>,
+}
 
 /// Whose calls, of which component.
 type GateKey = (WorkspaceId, Arc<str>);
@@ -53,36 +62,40 @@ type GateKey = (WorkspaceId, Arc<str>);
 pub(crate) struct Gate {
     calls_at_once: usize,
     running: Arc<Semaphore>,
+    workspace: Arc<Semaphore>,
     queued: AtomicUsize,
     breaker: Arc<Breaker>,
 }
 
 impl Gate {
-    fn new(calls_at_once: usize, breaker: Arc<Breaker>) -> Self {
+    fn new(calls_at_once: usize, workspace: Arc<Semaphore>, breaker: Arc<Breaker>) -> Self {
         let running = Arc::new(Semaphore::new(calls_at_once));
-        Self { calls_at_once, running, queued: AtomicUsize::new(0), breaker }
+        Self { calls_at_once, running, workspace, queued: AtomicUsize::new(0), breaker }
     }
 
     /// A gate for one call that is nobody's.
     pub(crate) fn once() -> Arc<Self> {
-        Arc::new(Self::new(1, Arc::default()))
+        Arc::new(Self::new(1, Arc::new(Semaphore::new(1)), Arc::default()))
     }
 }
 
 impl Gates {
     /// The gate of a plugin. One whose width a grant has changed is built anew; calls inside the old one end there.
-    pub(crate) fn of(&self, workspace: WorkspaceId, digest: &Arc<str>, limits: &Limits) -> Arc<Gate> {
-        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn of(&self, host: &Host, workspace: WorkspaceId, digest: &Arc<str>, limits: &Limits) -> Arc<Gate> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { gates, workspaces } = &mut *known;
         if let Some(gate) = gates.get(&(workspace, Arc::clone(digest))) {
             if gate.calls_at_once == limits.calls_at_once {
                 return Arc::clone(gate);
             }
         } else if gates.len() >= GATES_KEPT_MAX {
             gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+            workspaces.retain(|_, share| Arc::strong_count(share) > 1);
         }
+        let share = workspaces.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(host.calls_per_workspace)));
         let key = (workspace, Arc::clone(digest));
         let breaker = gates.get(&key).map(|gate| Arc::clone(&gate.breaker)).unwrap_or_default();
-        let gate = Arc::new(Gate::new(limits.calls_at_once, breaker));
+        let gate = Arc::new(Gate::new(limits.calls_at_once, Arc::clone(share), breaker));
         gates.insert(key, Arc::clone(&gate));
         gate
     }
@@ -188,7 +201,7 @@ impl Host {
             Ok(turn) => turn,
             Err(error) => return (Err(error), Used::default()),
         };
-        let permits = (turn, acquire(&self.slots).await);
+        let permits = (turn, acquire(&gate.workspace).await, acquire(&self.slots).await);
         let Frame { plugin, subject, needs, access, limits, now, key, timeout: _ } = frame;
         let engine = self.engine.clone();
         let log = Arc::new(CallLog::new(&plugin, &key, access.grant.log_level));

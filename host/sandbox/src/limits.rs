@@ -34,8 +34,13 @@ pub(crate) const FIBER_BYTES: usize = 1 << 20;
 /// In bytes that move from guest to host in one piece: the longest output, and room to see that it is too long.
 pub(crate) const HOST_CALL_BYTES_MAX: usize = 2 * OUTPUT_BYTES_MAX;
 
-/// Calls at the same time on one host, of all plugins: each slot reserves address space and keeps some kilobytes.
-pub const CALLS_AT_ONCE_TOTAL: u32 = 64;
+/// Calls at the same time on one host, of all plugins. A slot costs address space and some kilobytes; that there are many more
+/// than one plugin can take is what keeps a bad one from the others.
+pub const CALLS_AT_ONCE_TOTAL: u32 = 256;
+/// Which part of them one workspace may have: what its plugins do wrong together leaves the rest to the others.
+pub(crate) const SHARE_OF_ONE_WORKSPACE: usize = 2;
+/// Slots whose memory is kept from call to call: what a busy host uses at once, and not all that it could.
+pub(crate) const WARM_SLOTS_MAX: u32 = 64;
 /// In bytes, of all memories of all calls on one host together.
 pub const MEMORY_BYTES_TOTAL: u64 = 4 << 30;
 /// In bytes of all results that are kept for plugins whose grants say so.

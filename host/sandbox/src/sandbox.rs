@@ -17,7 +17,9 @@ use crate::cache::Cache;
 use crate::engine::{Ticker, engine};
 use crate::error::SandboxError;
 use crate::instance::{Gates, Host};
-use crate::limits::{CALLS_AT_ONCE_TOTAL, COMPILED_AT_ONCE, Limits, MEMORY_BYTES_TOTAL, RESULT_CACHE_BYTES_MAX};
+use crate::limits::{
+    CALLS_AT_ONCE_TOTAL, COMPILED_AT_ONCE, Limits, MEMORY_BYTES_TOTAL, RESULT_CACHE_BYTES_MAX, SHARE_OF_ONE_WORKSPACE,
+};
 use crate::plugin::Plugin;
 use crate::results::Results;
 use crate::state::{HostMemory, State};
@@ -94,6 +96,7 @@ impl Sandbox {
             limits: config.limits,
             guests: runtime.handle().clone(),
             slots: Arc::new(Semaphore::new(slots as usize)),
+            calls_per_workspace: (slots as usize / SHARE_OF_ONE_WORKSPACE).max(1),
             memory: HostMemory::new(usize::try_from(config.memory_bytes_total).unwrap_or(usize::MAX)),
             egress: config.egress,
         };

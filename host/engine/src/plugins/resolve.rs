@@ -131,10 +131,7 @@ impl Snapshot {
                 CallError::permanent("tool.unknown", format!("The plugin `{name}` has no active version"))
             })?,
         };
-        Ok(Resolved {
-            version: Arc::clone(version),
-            grant: self.grant(workspace, entry.row.workspace, name),
-        })
+        Ok(Resolved { version: Arc::clone(version), grant: self.grant(workspace, entry.row.workspace, name) })
     }
 
     /// What a workspace granted a plugin; nothing where it said nothing.

@@ -69,6 +69,25 @@ async fn endless_loops_on_every_thread_do_not_keep_others_from_being_served() {
 }
 
 #[tokio::test]
+async fn a_workspace_whose_plugins_take_all_they_can_get_leaves_half_of_the_places_to_others() {
+    let bench = bench().await;
+    let bad = bench.grant(json!({ "limits": { "cpu": "60s", "concurrency": 64 } }));
+    let mut loops = JoinSet::new();
+    for _ in 0..40 {
+        let bad = bad.clone();
+        loops.spawn(async move { bad.call("loop", json!({})).await });
+    }
+    let good = bench.without_grant();
+    let start = Instant::now();
+    for n in 0..20 {
+        assert_eq!(good.answer("jq", json!({ "filter": ". + 1", "input": n })).await["first"], json!(n + 1));
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(loops.try_join_next().is_none(), "they were spinning all the while");
+    loops.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_plugin_that_spins_until_it_is_out_of_service_leaves_the_others_alone() {
     let bench = bench().await;
     let hammer = tokio::spawn(async move {
