@@ -35,9 +35,9 @@ pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use error::CommandError;
 pub use plugins::{
     Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
-    InstallError, Installed, LoadStatus, LoadView, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy, PluginView,
-    SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload, UploadError,
-    VersionView,
+    InstallError, Installed, LoadStatus, LoadView, Loading, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy,
+    PluginView, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload,
+    UploadError, VersionView,
 };
 pub use reader::RunView;
 pub use runs::StartRun;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armilla_engine::{Installed, LoadView, OciSource, Upload, UploadError};
+use armilla_engine::{Installed, LoadView, Loading, OciSource, Upload, UploadError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
@@ -78,8 +78,8 @@ pub(crate) async fn create_plugin(
         }
     };
     match loaded {
-        Ok(installed) => answer(&state, &caller, &installed),
-        Err(load) => Ok(going_on(load)),
+        Loading::Ended(installed) => answer(&state, &caller, &installed),
+        Loading::GoesOn(load) => Ok(going_on(*load)),
     }
 }
 

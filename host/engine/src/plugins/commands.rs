@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::catalog::Entry;
-use super::install::{Install, InstallError, Installed};
+use super::install::{Install, InstallError, Installed, Loading};
 use super::views::{EventView, GrantView, LoadView, PluginView, VersionView};
 use super::{FolderFault, OciSource, SHARED, ToolView, Upload, UploadError};
 use crate::host::Host;
@@ -84,7 +84,7 @@ impl Engine {
         by: &str,
         activate: bool,
         bound: Duration,
-    ) -> Result<Result<Installed, LoadView>, InstallError> {
+    ) -> Result<Loading, InstallError> {
         let (host, by) = (Arc::clone(&self.host), by.to_owned());
         let work = async move {
             let received = upload.finish().await?;
@@ -106,7 +106,7 @@ impl Engine {
         by: &str,
         activate: bool,
         bound: Duration,
-    ) -> Result<Result<Installed, LoadView>, InstallError> {
+    ) -> Result<Loading, InstallError> {
         let (host, by) = (Arc::clone(&self.host), by.to_owned());
         let work = async move { host.pull(workspace, source, signature, by, activate).await };
         self.load_within(workspace, work, bound).await
@@ -117,10 +117,10 @@ impl Engine {
         workspace: WorkspaceId,
         work: impl Future<Output = Result<Installed, InstallError>> + Send + 'static,
         bound: Duration,
-    ) -> Result<Result<Installed, LoadView>, InstallError> {
+    ) -> Result<Loading, InstallError> {
         let mut task: JoinHandle<_> = self.host.spawn_load(work);
         if let Ok(ended) = tokio::time::timeout(bound, &mut task).await {
-            return ended.unwrap_or(Err(InstallError::Panicked)).map(Ok);
+            return ended.unwrap_or(Err(InstallError::Panicked)).map(Loading::Ended);
         }
         // It takes longer: noted, so that any host can say how it ended.
         let id = self.host.event("", &Value::Null).id;
@@ -139,10 +139,11 @@ impl Engine {
                 warn!("How a plugin's loading ended could not be kept: {error}");
             }
         });
-        Ok(Err(self.plugin_load(workspace, id).await.map_err(|error| match error {
+        let load = self.plugin_load(workspace, id).await.map_err(|error| match error {
             CommandError::Store(error) => InstallError::Store(error),
             _ => InstallError::Panicked,
-        })?))
+        })?;
+        Ok(Loading::GoesOn(Box::new(load)))
     }
 
     /// How far a component is on its way in.
@@ -297,7 +298,7 @@ impl Engine {
         }
         // Runs on a version that was replaced go on with the other one.
         if found.row.replaced_by.is_none() {
-            self.refuse_in_use(workspace, &[found.row.digest.clone()]).await?;
+            self.refuse_in_use(workspace, std::slice::from_ref(&found.row.digest)).await?;
         }
         if !self.host.store.delete_plugin_version(workspace, name, version).await? {
             return Err(unknown().into());

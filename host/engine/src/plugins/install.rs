@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::catalog::Snapshot;
 use super::upload::{Received, UploadError};
+use super::views::LoadView;
 use super::{PLUGINS_PER_WORKSPACE_MAX, SHARED};
 use crate::host::Host;
 
@@ -38,6 +39,15 @@ pub struct Installed {
     pub active: bool,
     /// Whether it was there before.
     pub existed: bool,
+}
+
+/// What there is to say of a component when its caller has waited long enough.
+#[derive(Debug)]
+pub enum Loading {
+    /// It is a version.
+    Ended(Installed),
+    /// It takes longer; this can be asked for.
+    GoesOn(Box<LoadView>),
 }
 
 /// Why a component became nothing.

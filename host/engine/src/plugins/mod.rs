@@ -24,7 +24,7 @@ pub(crate) use catalog::Catalog;
 pub use commands::{Activate, DeleteError};
 pub use folder::{FOLDER_INTERVAL, FolderFault};
 pub(crate) use folder::{Faults, Folder, watch};
-pub use install::{InstallError, Installed};
+pub use install::{InstallError, Installed, Loading};
 pub use oci::OciSource;
 pub use resolve::ToolView;
 pub use sealing::{SealingKey, SealingKeyError};

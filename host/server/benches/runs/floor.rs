@@ -100,6 +100,7 @@ impl Floor {
                 started_at: now,
                 lease: Some(lease),
                 traceparent: None,
+                plugins: None,
                 entries: &journal.entries[..written],
             });
             assert!(started.await.unwrap());

@@ -2,6 +2,7 @@
 //! a database of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod agent_calls;
 mod agents;

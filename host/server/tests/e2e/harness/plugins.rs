@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use armilla_domain::id::WorkspaceId;
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::Engine;
+use armilla_engine::{Engine, Loading};
 use armilla_sandbox::{Plugin, Sandbox, SandboxConfig};
 
 use super::target;
@@ -70,5 +70,5 @@ pub(crate) async fn load(engine: &Engine, folder: &str, name: &str) {
     let plugin = sandbox().inspect(bytes).await.unwrap();
     KEPT.lock().unwrap().push(plugin);
     let loaded = loaded.await.unwrap_or_else(|error| panic!("{name}: {error}: build it anew with `make plugins`"));
-    assert!(loaded.is_ok(), "{name} is not loaded in time");
+    assert!(matches!(loaded, Loading::Ended(_)), "{name} is not loaded in time");
 }

@@ -94,7 +94,7 @@ async fn a_plugin_is_fetched_from_a_registry_and_pinned_to_its_digest() {
     let folder = tempfile::tempdir().unwrap();
     let Some(registry) = Registry::start(folder.path()).await else { return };
     // Its TLS provider comes with the project's own client.
-    let registries = Registries::new(egress(), &[], &[registry.address.clone()]).unwrap();
+    let registries = Registries::new(egress(), &[], std::slice::from_ref(&registry.address)).unwrap();
     let http =
         reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(20)).build().unwrap();
     registry.push(&http, "tools/text", "1.0.0", &shipped("text")).await;
