@@ -1,9 +1,11 @@
 //! One call in one fresh instance, under every limit.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
@@ -218,7 +220,7 @@ impl Host {
             denials,
             memory: self.memory.clone(),
         };
-        let task = self.guests.spawn(async move {
+        let mut run = Box::pin(async move {
             // Given back when the instance is gone, which may be later than the caller stops to wait for it.
             let _permits = permits;
             let clock = CpuClock::new();
@@ -226,7 +228,14 @@ impl Host {
             let result = Metered::new(Arc::clone(&clock), work(&mut store)).await;
             (result, Used { cpu: clock.total(), memory_bytes: store.data().memory_bytes() })
         });
-        match AbortOnDrop(task).join().await {
+        // Here, up to the first tick or the first thing it waits for: most calls end within that, and are spared the way to
+        // another thread and back, which takes as long as they do. What takes longer goes on among the guests' own threads.
+        let at_once = poll_fn(|context| Poll::Ready(run.as_mut().poll(context))).await;
+        let ran = match at_once {
+            Poll::Ready(ran) => Ok(ran),
+            Poll::Pending => AbortOnDrop(self.guests.spawn(run)).join().await,
+        };
+        match ran {
             Ok((result, used)) => (result.map_err(|error| ended(&subject, &limits, &error)), used),
             Err(join_error) => {
                 error!(error = %join_error, "{subject} broke the host's own code");
