@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response, redirect};
-use tracing::debug;
+use tracing::{debug, warn};
 use url::Url;
 
 use crate::address::EgressPolicy;
@@ -83,18 +83,24 @@ impl Egress {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let policy = Arc::new(policy);
-        let client = Client::builder()
-            .dns_resolver(GuardedResolver { policy: Arc::clone(&policy) })
-            .redirect(redirect::Policy::none())
-            // A proxy would connect where the guard cannot see.
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
-            .user_agent(concat!("armilla/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| EgressError::Setup { reason: innermost(&error).to_string() })?;
+        let builder = || {
+            Client::builder()
+                .dns_resolver(GuardedResolver { policy: Arc::clone(&policy) })
+                .redirect(redirect::Policy::none())
+                // A proxy would connect where the guard cannot see.
+                .no_proxy()
+                .referer(false)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+                .user_agent(concat!("armilla/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = builder().build().or_else(|error| {
+            // A machine without certificates to trust can still speak plain HTTP; https is refused there, call by call.
+            warn!(error = %innermost(&error), "There are no certificates to trust: calls by https will fail");
+            builder().tls_certs_only([]).build()
+        });
+        let client = client.map_err(|error| EgressError::Setup { reason: innermost(&error).to_string() })?;
         Ok(Self { client, policy })
     }
 

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::catalog::Entry;
-use super::install::{Install, InstallError, Installed, Loading};
+use super::install::{Activation, Install, InstallError, Installed, Loading};
 use super::views::{EventView, GrantView, LoadView, PluginView, VersionView};
 use super::{FolderFault, OciSource, SHARED, ToolView, Upload, UploadError};
 use crate::host::Host;
@@ -88,6 +88,7 @@ impl Engine {
         let (host, by) = (Arc::clone(&self.host), by.to_owned());
         let work = async move {
             let received = upload.finish().await?;
+            let activate = if activate { Activation::Now } else { Activation::Later };
             let install = Install { workspace, received, source: "upload".to_owned(), signature, by, activate };
             host.install(install).await
         };

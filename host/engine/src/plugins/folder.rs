@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
 use super::SHARED;
-use super::install::{Install, InstallError};
+use super::install::{Activation, Install, InstallError};
 use super::upload::Received;
 use crate::host::Host;
 
@@ -133,7 +133,7 @@ async fn load_file(host: &Arc<Host>, file: &Path) -> Result<(), InstallError> {
         source: format!("folder:{name}"),
         signature,
         by: "the plugins folder".to_owned(),
-        activate: true,
+        activate: Activation::IfNew,
     };
     host.install(install).await.map(|_| ())
 }

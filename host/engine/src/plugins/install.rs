@@ -24,8 +24,19 @@ pub(super) struct Install {
     pub(super) source: String,
     pub(super) signature: Option<Signature>,
     pub(super) by: String,
-    /// Whether a version that is new becomes the active one.
-    pub(super) activate: bool,
+    /// Whether its version becomes the active one.
+    pub(super) activate: Activation,
+}
+
+/// Whether a component's version becomes the active one. A plugin's first does in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// It waits for somebody to say so.
+    Later,
+    /// Where it is new: a file that is still there must not undo a rollback.
+    IfNew,
+    /// Whether it is new or was there before.
+    Now,
 }
 
 /// What a component became.
@@ -144,9 +155,15 @@ impl Host {
             source: &source,
             signed_by: signed_by.as_deref(),
             by: &by,
-            activate,
+            activate: activate != Activation::Later,
         };
-        let added = self.store.add_plugin_version(&new, &events).await?;
+        let mut added = self.store.add_plugin_version(&new, &events).await?;
+        if added.existed && !added.active && activate == Activation::Now {
+            let told = json!({ "plugin": description.name, "version": added.version, "digest": digest, "by": by });
+            let event = [self.event("plugin.activated", &told)];
+            let activated = self.store.activate_plugin(workspace, &description.name, added.version, false, &by, &event);
+            added.active = activated.await?;
+        }
         self.catalog.keep_loaded(&plugin);
         self.catalog.refresh().await?;
         Ok(Installed {

@@ -7,7 +7,7 @@ use armilla_registry::Credentials;
 use armilla_registry::signature::Signature;
 use armilla_sandbox::COMPONENT_BYTES_MAX;
 
-use super::install::{Install, InstallError, Installed};
+use super::install::{Activation, Install, InstallError, Installed};
 use super::upload::{Received, TemporaryFile, UploadError};
 use crate::host::Host;
 
@@ -51,6 +51,7 @@ impl Host {
         let digest = pulled.layer_digest.trim_start_matches("sha256:").to_owned();
         let received = Received { bytes: bytes.into(), digest };
         let source = format!("oci:{}", pulled.reference);
+        let activate = if activate { Activation::Now } else { Activation::Later };
         self.install(Install { workspace, received, source, signature, by, activate }).await
     }
 }

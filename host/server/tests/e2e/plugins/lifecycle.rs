@@ -65,6 +65,15 @@ async fn a_new_version_waits_until_it_is_activated_and_a_rollback_is_one_call() 
 }
 
 #[tokio::test]
+async fn a_component_that_is_there_already_is_activated_where_its_sender_says_so() {
+    let server = bare().await;
+    push(&server.admin, shipped("text")).await.expect(201);
+    push(&server.admin, variant(&shipped("text"), 2)).await.expect(201);
+    let again = push_active(&server.admin, variant(&shipped("text"), 2)).await.expect(200);
+    assert_eq!((&again["version"]["active"], &again["plugin"]["active"]["version"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test]
 async fn there_is_nothing_to_roll_back_to_where_nothing_was_active_before() {
     let server = bare().await;
     push(&server.admin, shipped("text")).await.expect(201);
