@@ -77,6 +77,25 @@ pub enum CommandError {
 }
 
 impl InstallError {
+    /// Whether the same again later may work.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Fault(fault) => matches!(fault, LoadFault::Absent(_) | LoadFault::Busy),
+            Self::Store(error) => error.is_unavailable(),
+            Self::Upload(UploadError::TooMany) => true,
+            _ => false,
+        }
+    }
+
+    /// What a caller is told: nothing of the inside.
+    pub(crate) fn told(&self) -> String {
+        match self.code() {
+            "server.internal" => "the server failed; its log tells why".to_owned(),
+            "store.unavailable" => "the database cannot be reached at the moment".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Stable and dotted, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -96,6 +115,7 @@ impl InstallError {
                 LoadFault::Busy => "plugin.busy",
             },
             Self::Upload(UploadError::TooLarge) => "plugin.too_large",
+            Self::Upload(UploadError::TooMany) => "plugin.busy",
             Self::Upload(UploadError::Io(_)) | Self::Panicked => "server.internal",
             Self::Pull(error) => match error {
                 PullError::BadReference(_) => "plugin.bad_reference",
@@ -107,7 +127,7 @@ impl InstallError {
             Self::Signature(SignatureError::NotTrusted { .. }) => "plugin.untrusted_key",
             Self::Signature(SignatureError::DoesNotFit { .. }) => "plugin.bad_signature",
             Self::NameTaken { .. } => "plugin.name_taken",
-            Self::TooMany => "plugin.too_many",
+            Self::TooMany | Self::Full(_) => "plugin.too_many",
             Self::NoRegistries => "plugin.no_registries",
             Self::UnknownSecret(_) => "secret.not_found",
             Self::Store(error) if error.is_unavailable() => "store.unavailable",

@@ -124,7 +124,7 @@ async fn call(host: &Host, work: &Work) -> AttemptResult {
         CallKind::Evaluator { evaluator, expr } => {
             let variables = work.scope.to_json();
             let resolved = host.catalog.snapshot().evaluator(work.workspace, &work.plugins, evaluator)?;
-            let component = host.catalog.component(&resolved.version).await?;
+            let component = host.component(&resolved, work.context.timeout).await?;
             let access = host.access(work.workspace, &resolved.grant);
             let answer = host.sandbox.evaluate(&component, expr, &variables, &work.context, &access).await?;
             Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))

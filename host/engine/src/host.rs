@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use armilla_agents::Agents;
 use armilla_domain::definition::Workflow;
-use armilla_domain::id::{RunId, WorkflowId};
+use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
 use armilla_store::{Lease, LeasedRun, Store, StoreError};
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::definitions::Definitions;
 use crate::interpreter::Interpreter;
-use crate::plugins::{Catalog, Faults, Folder, StoreServices, watch};
+use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::waiting::Waiting;
 use crate::{
     CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, LEASE, LEASE_RENEWAL, Parts,
@@ -48,6 +48,10 @@ pub(crate) struct Host {
     pub(crate) sealing: SealingKey,
     pub(crate) services: Arc<dyn Services>,
     pub(crate) folder_faults: Faults,
+    /// Room for components on their way in.
+    pub(crate) uploads: Arc<Semaphore>,
+    /// When which denial was told.
+    pub(crate) denials: Mutex<HashMap<(WorkspaceId, String, String), Instant>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) templates: Templates,
@@ -86,6 +90,8 @@ impl Host {
             catalog: Catalog::new(store.clone(), sandbox.clone()),
             services: Arc::new(services),
             folder_faults: Faults::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
+            denials: Mutex::default(),
             store,
             agents,
             sandbox,
@@ -202,7 +208,8 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
         folder.load(host, true).await;
         host.tasks.spawn(watch(Arc::clone(host), folder));
     }
-    host.catalog.load_active().await;
+    host.catalog.load_active(Some(SHARED)).await;
+    load_in_background(host);
     host.tasks.spawn(follow_the_catalog(Arc::clone(host)));
     let released = host.store.release_runs_of(host.id).await?;
     if released > 0 {
@@ -281,6 +288,17 @@ async fn renew_forever(host: Arc<Host>) {
     }
 }
 
+/// Loads what has become active, without keeping anybody waiting who looks for other changes: compiling may take minutes.
+fn load_in_background(host: &Arc<Host>) {
+    let host = Arc::clone(host);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = host.catalog.load_active(None) => {}
+            () = host.stopping.cancelled() => {}
+        }
+    });
+}
+
 /// Sees what other hosts did to plugins and grants.
 async fn follow_the_catalog(host: Arc<Host>) {
     let mut looks = tokio::time::interval(CATALOG_INTERVAL);
@@ -291,7 +309,7 @@ async fn follow_the_catalog(host: Arc<Host>) {
             () = host.stopping.cancelled() => return,
         }
         match host.catalog.refresh().await {
-            Ok(true) => host.catalog.load_active().await,
+            Ok(true) => load_in_background(&host),
             Ok(false) => {}
             Err(error) => warn!("The plugins could not be looked after: {error}"),
         }

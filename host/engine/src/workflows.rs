@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use armilla_domain::definition::{Checked, Known, StepKind, Workflow, check};
 use armilla_domain::fault::Fault;
@@ -44,6 +45,9 @@ pub struct WorkflowView {
     /// When its newest version was made.
     pub updated_at: DateTime<Utc>,
 }
+
+/// How long a check of an expression waits for its evaluator to be loaded.
+const CHECK_MAX: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Checks a definition and keeps it as a new workflow.
@@ -134,7 +138,7 @@ impl Engine {
         for (pointer, evaluator, expr) in workflow.evaluated_expressions() {
             // One that is not there yet has its warning already.
             let Ok(resolved) = plugins.evaluator(workspace, &[], evaluator) else { continue };
-            let checked = match self.host.catalog.component(&resolved.version).await {
+            let checked = match self.host.component(&resolved, CHECK_MAX).await {
                 Ok(component) => {
                     let access = self.host.access(workspace, &resolved.grant);
                     self.host

@@ -116,6 +116,11 @@ impl TrustedKeys {
         if bad.is_empty() { Ok(Self { keys }) } else { Err(bad) }
     }
 
+    /// Whether a key of this name is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.keys.contains_key(name)
+    }
+
     /// Whether no key is trusted, so that nothing verifies.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use armilla_domain::call::{Answerer, CallContext, CallError, ErrorClass};
 use armilla_domain::json::{JSON_DEPTH_MAX, is_too_deep};
-use armilla_domain::plugin::Denial;
+use armilla_domain::plugin::{Denial, Grant};
 use chrono::DateTime;
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ impl Sandbox {
         };
         let answer = |value| Answer { value, answerer: plugin.answerer() };
         let key = (access.grant.cache_results && access.grant.is_pure())
-            .then(|| ResultKey::new(&plugin.digest, tool, &input));
+            .then(|| ResultKey::new(access.workspace, &plugin.digest, tool, &input));
         if let Some(kept) = key.and_then(|key| self.results.get(&key)) {
             return done(Ok(answer(Value::clone(&kept))));
         }
@@ -122,6 +122,7 @@ impl Sandbox {
         let Some(pre) = plugin.condition_pre.clone() else {
             return Err(CheckError::Call(no_evaluator(plugin)));
         };
+        let access = &without_capabilities(access);
         if expression.len() > INPUT_BYTES_MAX {
             return Err(CheckError::Call(input_too_large(&subject)));
         }
@@ -152,6 +153,7 @@ impl Sandbox {
     ) -> Result<Answer<bool>, CallError> {
         let subject = format!("The evaluator `{}`", plugin.description.name);
         let Some(pre) = plugin.condition_pre.clone() else { return Err(no_evaluator(plugin)) };
+        let access = &without_capabilities(access);
         let variables = to_json(&subject, variables)?;
         let limits = self.inner.host.limits.under(&access.grant.limits);
         let gate = self.gates.of(&self.inner.host, access.workspace, &plugin.digest, &limits);
@@ -192,6 +194,14 @@ fn frame(plugin: &Plugin, subject: String, access: &Access, limits: Limits) -> F
         key: "check".to_owned(),
         timeout: Duration::MAX,
     }
+}
+
+/// An evaluator is a pure function, whatever was granted to the tools beside it: an expression is judged again after a crash, and
+/// checked whenever somebody writes one.
+fn without_capabilities(access: &Access) -> Access {
+    let Grant { log_level, limits, .. } = *access.grant;
+    let grant = Arc::new(Grant { log_level, limits, ..Grant::default() });
+    Access { workspace: access.workspace, grant, services: Arc::clone(&access.services) }
 }
 
 fn no_evaluator(plugin: &Plugin) -> CallError {
@@ -245,10 +255,10 @@ pub(crate) fn read_output(subject: &str, tool: &Tool, output: &str, bytes_max: u
 /// A call that failed after it was denied something failed for that reason, as far as anybody can tell: it reported a failure or
 /// gave up by a trap. One that met a limit failed for that.
 fn blame_the_grant(subject: &str, error: CallError, denied: &[Denial]) -> CallError {
-    let reported = |code: &str| REPORTED_CODES.contains(&code) || code == "tool.trap";
+    let blamed = REPORTED_CODES.contains(&&*error.code) || error.code == "tool.trap";
     match denied {
         [] => error,
-        _ if !reported(&error.code) => error,
+        _ if !blamed => error,
         [first, rest @ ..] => {
             let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             let message = format!("{subject}: {}{others}", first.message);
@@ -257,9 +267,8 @@ fn blame_the_grant(subject: &str, error: CallError, denied: &[Denial]) -> CallEr
     }
 }
 
-/// The codes of what a guest reports itself.
-const REPORTED_CODES: [&str; 5] =
-    ["tool.invalid_input", "tool.denied", "tool.unavailable", "tool.rate_limited", "tool.failed"];
+/// The codes of what a guest reports that could do no more: others name a cause of their own.
+const REPORTED_CODES: [&str; 2] = ["tool.denied", "tool.failed"];
 
 /// An error that the guest reports itself.
 fn reported(subject: &str, error: ToolError) -> CallError {

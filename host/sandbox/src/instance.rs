@@ -24,7 +24,7 @@ use crate::access::Access;
 use crate::breaker::Breaker;
 use crate::cpu::{CpuClock, Metered};
 use crate::engine::Ticker;
-use crate::limits::Limits;
+use crate::limits::{Limits, SHARE_OF_ONE_WORKSPACE};
 use crate::log::CallLog;
 use crate::state::{self, Denials, Given, HostMemory, LimitHit, State};
 
@@ -53,8 +53,20 @@ pub(crate) struct Gates(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     gates: HashMap<GateKey, Arc<Gate>>,
-    /// One permit for each call that a workspace may have at the same time, of all its plugins.
-    workspaces: HashMap<WorkspaceId, Arc<Semaphore>>,
+    workspaces: HashMap<WorkspaceId, Arc<Share>>,
+}
+
+/// What one workspace may have of the host, for all its plugins together.
+pub(crate) struct Share {
+    /// One permit for each call at the same time.
+    calls: Arc<Semaphore>,
+    memory: HostMemory,
+}
+
+impl Share {
+    fn new(calls: usize, memory: HostMemory) -> Self {
+        Self { calls: Arc::new(Semaphore::new(calls)), memory }
+    }
 }
 
 /// Whose calls, of which component.
@@ -64,20 +76,20 @@ type GateKey = (WorkspaceId, Arc<str>);
 pub(crate) struct Gate {
     calls_at_once: usize,
     running: Arc<Semaphore>,
-    workspace: Arc<Semaphore>,
+    share: Arc<Share>,
     queued: AtomicUsize,
     breaker: Arc<Breaker>,
 }
 
 impl Gate {
-    fn new(calls_at_once: usize, workspace: Arc<Semaphore>, breaker: Arc<Breaker>) -> Self {
+    fn new(calls_at_once: usize, share: Arc<Share>, breaker: Arc<Breaker>) -> Self {
         let running = Arc::new(Semaphore::new(calls_at_once));
-        Self { calls_at_once, running, workspace, queued: AtomicUsize::new(0), breaker }
+        Self { calls_at_once, running, share, queued: AtomicUsize::new(0), breaker }
     }
 
     /// A gate for one call that is nobody's.
     pub(crate) fn once() -> Arc<Self> {
-        Arc::new(Self::new(1, Arc::new(Semaphore::new(1)), Arc::default()))
+        Arc::new(Self::new(1, Arc::new(Share::new(1, HostMemory::new(usize::MAX))), Arc::default()))
     }
 }
 
@@ -94,7 +106,7 @@ impl Gates {
             gates.retain(|_, gate| Arc::strong_count(gate) > 1);
             workspaces.retain(|_, share| Arc::strong_count(share) > 1);
         }
-        let share = workspaces.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(host.calls_per_workspace)));
+        let share = workspaces.entry(workspace).or_insert_with(|| Arc::new(host.share()));
         let key = (workspace, Arc::clone(digest));
         let breaker = gates.get(&key).map(|gate| Arc::clone(&gate.breaker)).unwrap_or_default();
         let gate = Arc::new(Gate::new(limits.calls_at_once, Arc::clone(share), breaker));
@@ -154,6 +166,11 @@ pub struct Used {
 }
 
 impl Host {
+    /// What one workspace may have.
+    fn share(&self) -> Share {
+        Share::new(self.calls_per_workspace, self.memory.share(SHARE_OF_ONE_WORKSPACE))
+    }
+
     /// Runs `work` on a store of its own, and sees that it ends.
     pub(crate) async fn run<T, F>(&self, gate: &Gate, frame: Frame, work: F) -> Ran<T>
     where
@@ -203,7 +220,7 @@ impl Host {
             Ok(turn) => turn,
             Err(error) => return (Err(error), Used::default()),
         };
-        let permits = (turn, acquire(&gate.workspace).await, acquire(&self.slots).await);
+        let permits = (turn, acquire(&gate.share.calls).await, acquire(&self.slots).await);
         let Frame { plugin, subject, needs, access, limits, now, key, timeout: _ } = frame;
         let engine = self.engine.clone();
         let log = Arc::new(CallLog::new(&plugin, &key, access.grant.log_level));
@@ -218,7 +235,8 @@ impl Host {
             seed: key,
             deadline,
             denials,
-            memory: self.memory.clone(),
+            memory: [self.memory.clone(), gate.share.memory.clone()],
+            runtime: Handle::current(),
         };
         let mut run = Box::pin(async move {
             // Given back when the instance is gone, which may be later than the caller stops to wait for it.
@@ -267,6 +285,10 @@ fn ended(subject: &str, limits: &Limits, error: &wasmtime::Error) -> CallError {
             LimitHit::HostMemory => {
                 let message = format!("{subject} found no memory: all calls together have what there is for them");
                 return CallError::new(ErrorClass::RateLimited, "tool.host_memory", message);
+            }
+            LimitHit::Store => {
+                let message = format!("{subject} needs a secret that cannot be read at the moment");
+                return CallError::new(ErrorClass::Unavailable, "tool.store_unavailable", message);
             }
             LimitHit::Table => ("tool.memory_limit", "asked for too large a table".to_owned()),
             LimitHit::HostCalls => {

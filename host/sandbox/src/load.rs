@@ -25,6 +25,8 @@ use crate::state::State;
 const NAME_BYTES_MAX: usize = 64;
 /// In bytes of a description that people and models read.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+/// In bytes of all schemas of a plugin together: every host holds them.
+const SCHEMAS_BYTES_MAX: usize = 256 << 10;
 /// Names of one kind that a plugin may need.
 const NEEDS_LISTED_MAX: usize = 100;
 /// In bytes of one such name: a host's is the longest.
@@ -69,15 +71,15 @@ impl Sandbox {
             return Ok(known);
         }
         let asked = Arc::<str>::from(digest);
-        let ready = self.compile({
-            let digest = Arc::clone(&asked);
-            move |inner| Ok(inner.cache.as_ref().and_then(|cache| cache.load(&inner.host.engine, &digest)))
+        // Without a place among those that compile: whoever does that for minutes must not hold up what is ready.
+        let (inner, digest) = (Arc::clone(&self.inner), Arc::clone(&asked));
+        let ready = tokio::task::spawn_blocking(move || {
+            let component = inner.cache.as_ref().and_then(|cache| cache.load(&inner.host.engine, &digest));
+            component.map(|component| link_component(&inner, &digest, component, true)).transpose()
         });
-        let linked = match ready.await? {
-            Some(component) => {
-                let digest = Arc::clone(&asked);
-                self.compile(move |inner| link_component(inner, &digest, component, true)).await?
-            }
+        let ready = ready.await.map_err(|_| LoadFault::Invalid("the loader failed on it".to_owned()))?;
+        let linked = match ready? {
+            Some(linked) => linked,
             None => {
                 let bytes = bytes().await?;
                 self.compile(move |inner| {
@@ -158,6 +160,11 @@ impl Sandbox {
         let needs = needs.map(check_needs).transpose().map_err(LoadFault::BadDescription)?.unwrap_or_default();
         let (tools, callable) =
             check_description(&about, described, linked.tools_pre.is_some()).map_err(LoadFault::BadDescription)?;
+        let schemas = tools.iter().flat_map(|tool| [Some(&tool.input_schema), tool.output_schema.as_ref()]).flatten();
+        if schemas.map(|schema| schema.to_string().len()).sum::<usize>() > SCHEMAS_BYTES_MAX {
+            let why = format!("the schemas of all its tools have more than {SCHEMAS_BYTES_MAX} bytes");
+            return Err(LoadFault::BadDescription(why));
+        }
         let description = PluginDescription {
             name: about.name,
             version: about.version,
@@ -266,7 +273,7 @@ fn check_description(
     offers_tools: bool,
 ) -> Result<(Vec<ToolDescription>, Vec<Tool>), String> {
     check_name("plugin", &about.name, "-")?;
-    if about.version.is_empty() || about.version.len() > NAME_BYTES_MAX {
+    if about.version.is_empty() || about.version.len() > NAME_BYTES_MAX || about.version.chars().any(char::is_control) {
         return Err(format!("its version has not 1 to {NAME_BYTES_MAX} bytes"));
     }
     check_text("plugin", &about.description)?;
@@ -325,5 +332,12 @@ fn check_name(what: &str, name: &str, marks: &str) -> Result<(), String> {
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), String> {
-    if text.len() <= DESCRIPTION_BYTES_MAX { Ok(()) } else { Err(format!("the texts of `{what}` are too long")) }
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        return Err(format!("the texts of `{what}` are too long"));
+    }
+    // They are shown on terminals and in logs.
+    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(format!("the texts of `{what}` have control characters"));
+    }
+    Ok(())
 }

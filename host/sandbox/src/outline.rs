@@ -7,6 +7,9 @@ use crate::error::LoadFault;
 
 /// Names at a component's surface: a plugin has some dozens.
 const NAMES_MAX: usize = 1_000;
+/// Names that a message lists, and how much of each.
+const NAMES_LISTED_MAX: usize = 10;
+const NAME_CHARS_SHOWN_MAX: usize = 100;
 /// Interfaces of WASI 0.2 that stand behind every guest's standard library. What is not granted leads nowhere.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
@@ -29,16 +32,17 @@ pub(crate) fn outline(bytes: &[u8]) -> Result<Outline, LoadFault> {
     let ours = |name: &&String| name.starts_with(PACKAGE);
     if !exports.iter().any(|name| name == TOOLS || name == CONDITION) {
         return Err(match exports.iter().find(ours) {
-            Some(found) => LoadFault::OtherContract { found: found.clone() },
+            Some(found) => LoadFault::OtherContract { found: printable(found) },
             None => LoadFault::UnknownWorld,
         });
     }
     let unknown: Vec<String> = imports.iter().filter(|name| !is_known(name)).cloned().collect();
     if let Some(found) = unknown.iter().find(ours) {
-        return Err(LoadFault::OtherContract { found: found.clone() });
+        return Err(LoadFault::OtherContract { found: printable(found) });
     }
     if !unknown.is_empty() {
-        return Err(LoadFault::UnknownImports(unknown));
+        let listed = unknown.iter().take(NAMES_LISTED_MAX).map(|name| printable(name)).collect();
+        return Err(LoadFault::UnknownImports(listed));
     }
     let types = format!("{PACKAGE}types@{CONTRACT}");
     Ok(Outline { imports: imports.into_iter().filter(|name| *name != types).collect() })
@@ -69,6 +73,11 @@ fn surface(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadFault> {
         }
     }
     Ok((imports, exports))
+}
+
+/// A name that a stranger wrote, fit for a message: short, and without what moves a terminal's cursor.
+fn printable(name: &str) -> String {
+    name.chars().take(NAME_CHARS_SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn is_known(import: &str) -> bool {

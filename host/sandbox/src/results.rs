@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use armilla_domain::id::WorkspaceId;
 use lru::LruCache;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -12,14 +13,19 @@ const ENTRY_COST_BYTES: usize = 200;
 /// A result that takes more of the room than this would push out everything else.
 const SHARE_OF_ONE: usize = 16;
 
-/// What a result follows from: component, tool and input.
+/// What a result follows from: component, tool and input; and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ResultKey([u8; 32]);
 
 impl ResultKey {
-    pub(crate) fn new(digest: &str, tool: &str, input: &str) -> Self {
+    pub(crate) fn new(workspace: WorkspaceId, digest: &str, tool: &str, input: &str) -> Self {
         // Neither a digest nor a tool's name has a zero byte in it.
-        let hash = Sha256::new().chain_update(digest).chain_update([0]).chain_update(tool).chain_update([0]);
+        let hash = Sha256::new()
+            .chain_update(workspace.uuid())
+            .chain_update(digest)
+            .chain_update([0])
+            .chain_update(tool)
+            .chain_update([0]);
         Self(hash.chain_update(input).finalize().into())
     }
 }
@@ -73,7 +79,7 @@ mod tests {
     #[test]
     fn results_are_kept_within_a_bound_and_the_least_used_go_first() {
         let results = Results::new(16 * 1_200);
-        let key = |n: usize| ResultKey::new("digest", "tool", &n.to_string());
+        let key = |n: usize| ResultKey::new(WorkspaceId::DEFAULT, "digest", "tool", &n.to_string());
         for n in 0..100 {
             results.keep(key(n), 1_000, &json!(n));
             let first = results.get(&key(0));
@@ -87,9 +93,9 @@ mod tests {
 
     #[test]
     fn component_tool_and_input_are_told_apart() {
-        let key = ResultKey::new("a", "b", "c");
+        let key = ResultKey::new(WorkspaceId::DEFAULT, "a", "b", "c");
         for other in [("ab", "", "c"), ("a", "bc", ""), ("a", "b", "d")] {
-            assert_ne!(ResultKey::new(other.0, other.1, other.2), key);
+            assert_ne!(ResultKey::new(WorkspaceId::DEFAULT, other.0, other.1, other.2), key);
         }
     }
 }

@@ -19,12 +19,18 @@ const NAMED_SCHEMAS: [&str; 6] =
 /// Keywords whose value is no schema, whatever it looks like.
 const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
 
+/// Comparisons that judging one value may take at most: every part of the schema by every part of the value. It runs on the host's
+/// own threads, where nothing interrupts it.
+const WORK_MAX: usize = 20_000_000;
+
 /// How many faults a message lists: enough to mend the input at once, few enough to read.
 const FAULTS_LISTED_MAX: usize = 10;
 
 /// A schema and what checks it.
 pub(crate) struct Schema {
     pub(crate) value: Arc<Value>,
+    /// What judging one part of a value costs.
+    parts: usize,
     validator: Validator,
 }
 
@@ -35,18 +41,21 @@ impl Schema {
             return Err(format!("longer than {SCHEMA_BYTES_MAX} bytes"));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-        Weighing { root: &value, known: HashMap::new() }.weigh(&value, 0)?;
+        let (parts, _) = Weighing { root: &value, known: HashMap::new() }.weigh(&value, 0)?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex())
             .offline()
             .build(&value)
             .map_err(|error| error.to_string())?;
-        Ok(Self { value: Arc::new(value), validator })
+        Ok(Self { value: Arc::new(value), parts, validator })
     }
 
     /// What is wrong with `value`, each with its JSON pointer. Values are not repeated: they may be anything.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
+        if self.parts.saturating_mul(parts_of(value)) > WORK_MAX {
+            return Err("schema and value together are more work than judging may take".to_owned());
+        }
         if self.validator.is_valid(value) {
             return Ok(());
         }
@@ -63,6 +72,15 @@ impl Schema {
             })
             .collect();
         Err(faults.join("; "))
+    }
+}
+
+/// Of how many values a value consists, itself included.
+fn parts_of(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(parts_of).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(parts_of).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 
@@ -104,6 +122,8 @@ impl<'a> Weighing<'a> {
         let mut inner = Vec::new();
         for (keyword, value) in keywords {
             match (keyword.as_str(), value) {
+                // Compared one by one, but never descended into.
+                ("enum", Value::Array(choices)) => inner.extend(choices.iter().filter(|choice| !choice.is_object())),
                 (keyword, _) if DATA.contains(&keyword) => {}
                 // Another base would give every pointer another meaning.
                 ("$id", Value::String(_)) if depth > 0 => return Err("a part of it has an `$id`".to_owned()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use armilla_domain::plugin::{Denial, Needs};
 use armilla_egress::Egress;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::warn;
 use wasmtime::component::ResourceTable;
@@ -39,6 +40,8 @@ pub(crate) enum LimitHit {
     Table,
     #[error("the call called the host more often than it may")]
     HostCalls,
+    #[error("what the call needs of the host's store cannot be read")]
+    Store,
 }
 
 /// What a call was refused, seen by the host after the call is gone.
@@ -75,7 +78,11 @@ pub(crate) struct Given {
     /// When the call is over whatever happens.
     pub(crate) deadline: Instant,
     pub(crate) denials: Denials,
-    pub(crate) memory: HostMemory,
+    /// What all calls together may have: on this host, and of this workspace.
+    pub(crate) memory: [HostMemory; 2],
+    /// The runtime of whoever called: connections to the database and to other hosts are its own, and must not wait among guests
+    /// that spin.
+    pub(crate) runtime: Handle,
 }
 
 /// The state of one call.
@@ -102,6 +109,11 @@ impl HostMemory {
         Self { used: Arc::new(AtomicUsize::new(0)), bytes_max }
     }
 
+    /// Another count, with a part of the room.
+    pub(crate) fn share(&self, part: usize) -> Self {
+        Self::new(self.bytes_max / part.max(1))
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.bytes_max);
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
@@ -116,12 +128,14 @@ impl HostMemory {
 struct Memory {
     bytes: usize,
     bytes_max: usize,
-    host: HostMemory,
+    counts: [HostMemory; 2],
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.host.give_back(self.bytes);
+        for count in &self.counts {
+            count.give_back(self.bytes);
+        }
     }
 }
 
@@ -130,7 +144,7 @@ pub(crate) fn store(engine: &Engine, given: Given, clock: Arc<CpuClock>) -> Stor
     let limits = given.limits;
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
-    let memory = Memory { bytes: 0, bytes_max: limits.memory_bytes, host: given.memory.clone() };
+    let memory = Memory { bytes: 0, bytes_max: limits.memory_bytes, counts: given.memory.clone() };
     let mut store = Store::new(
         engine,
         State {
@@ -161,6 +175,17 @@ impl State {
     /// What its memories take.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.bytes
+    }
+
+    /// Has something done by the host, on the host's own runtime.
+    pub(crate) fn on_host<T, W>(&self, work: W) -> impl Future<Output = wasmtime::Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let task = self.given.runtime.spawn(work);
+        // Fails only where the host is going.
+        async move { task.await.map_err(|error| wasmtime::Error::msg(error.to_string())) }
     }
 
     /// Counts one call of a host function.
@@ -213,7 +238,12 @@ impl ResourceLimiter for Memory {
         if self.bytes.saturating_add(more) > self.bytes_max {
             return Err(LimitHit::Memory.into());
         }
-        if !self.host.take(more) {
+        let [host, share] = &self.counts;
+        if !host.take(more) {
+            return Err(LimitHit::HostMemory.into());
+        }
+        if !share.take(more) {
+            host.give_back(more);
             return Err(LimitHit::HostMemory.into());
         }
         self.bytes += more;

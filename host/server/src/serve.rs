@@ -113,8 +113,15 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         egress: Some(egress.clone()),
         ..SandboxConfig::default()
     })?;
-    let policy = policy(&settings, &egress)?;
+    // Whoever has the database has the data folder: only then may anything in it be cleared.
     let database = Database::open(&settings).await?;
+    let policy = match policy(&settings, &egress) {
+        Ok(policy) => policy,
+        Err(error) => {
+            database.close().await;
+            return Err(error);
+        }
+    };
     let served = serve_on(listener, ending, &settings, &database, egress, sandbox, policy).await;
     database.close().await;
     info!("Stopped");

@@ -22,6 +22,10 @@ impl Store {
             bytes.len() as i64,
         );
         if new.execute(&mut *tx).await?.rows_affected() == 0 {
+            // As if it had just come, so that it is not swept away before it has a version.
+            let touched = sqlx::query!("update components set created_at = now() where digest = $1", digest);
+            touched.execute(&mut *tx).await?;
+            tx.commit().await?;
             return Ok(());
         }
         let chunks: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();

@@ -67,7 +67,7 @@ impl From<DeleteError> for Problem {
             DeleteError::Active(_) => Self::new(Code::PluginActive, sentence(&error)),
             DeleteError::InUse { runs, elsewhere } => {
                 let others = if *elsewhere { " Runs of other workspaces are among them." } else { "" };
-                let detail = format!("Unfinished runs are on it: wait for them, or move them with `moveRuns`.{others}");
+                let detail = format!("Unfinished runs started on it; it can go when they have ended.{others}");
                 Self::new(Code::PluginInUse, detail).with("runs", serde_json::json!(runs))
             }
             DeleteError::Command(_) => {

@@ -142,9 +142,7 @@ impl Catalog {
         if changes == before.changes {
             return Ok(false);
         }
-        let (plugins, versions, grants) =
-            (self.store.all_plugins(), self.store.all_plugin_versions(), self.store.all_grants());
-        let (plugins, versions, grants) = tokio::try_join!(plugins, versions, grants)?;
+        let (plugins, versions, grants) = self.store.plugin_catalog().await?;
         let next = Arc::new(Snapshot::new(changes, plugins, versions, grants, &before));
         self.forget_all_but(&next);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -204,10 +202,12 @@ impl Catalog {
         self.sandbox.load(digest, Arc::clone(&version.description), bytes).await
     }
 
-    /// Loads every active version that is not loaded yet, so that the first call does not wait for it.
-    pub(crate) async fn load_active(&self) {
+    /// Loads every active version that is not loaded yet, of one workspace where it is named, so that the first call does not
+    /// wait for it.
+    pub(crate) async fn load_active(&self, of: Option<WorkspaceId>) {
         let snapshot = self.snapshot();
-        let active = snapshot.plugins.values().filter(|entry| entry.row.enabled).filter_map(|entry| entry.active());
+        let entries = snapshot.plugins.values().filter(|entry| of.is_none_or(|of| entry.row.workspace == of));
+        let active = entries.filter(|entry| entry.row.enabled).filter_map(|entry| entry.active());
         let loading = active.map(|version| self.component(version));
         // What cannot be loaded has said so in the log, and says so to whoever calls it.
         futures::future::join_all(loading).await;

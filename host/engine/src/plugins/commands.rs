@@ -1,14 +1,14 @@
 //! Commands on plugins.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use armilla_domain::call::{CallContext, CallError};
+use armilla_domain::call::{CallContext, CallError, ErrorClass};
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::plugin::Grant;
 use armilla_registry::signature::Signature;
-use armilla_sandbox::{Access, Answer};
+use armilla_sandbox::{Access, Answer, Plugin};
 use armilla_store::{GrantRow, StoreError};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -17,13 +17,20 @@ use uuid::Uuid;
 
 use super::catalog::Entry;
 use super::install::{Activation, Install, InstallError, Installed, Loading};
+use super::resolve::Resolved;
 use super::views::{EventView, GrantView, LoadView, PluginView, VersionView};
 use super::{FolderFault, OciSource, SHARED, ToolView, Upload, UploadError};
 use crate::host::Host;
 use crate::{CommandError, Engine};
 
+/// How long an activation waits for its component: within what a request may take.
+const LOAD_MAX: Duration = Duration::from_secs(240);
 /// Runs that an answer lists: enough to see what is going on.
 const RUNS_LISTED_MAX: u32 = 100;
+/// How long the same denial is not told as an event again: a loop of calls must not fill the database.
+const DENIAL_REPEATED_AFTER: Duration = Duration::from_secs(60);
+/// Denials that are remembered for that; past it none is told until some are old.
+const DENIALS_REMEMBERED_MAX: usize = 10_000;
 /// How long a call takes at most that belongs to no run.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -67,8 +74,9 @@ impl Engine {
     /// # Errors
     /// Where the disk does not take it.
     pub async fn begin_upload(&self) -> Result<Upload, UploadError> {
+        let place = Arc::clone(&self.host.uploads).try_acquire_owned().map_err(|_| UploadError::TooMany)?;
         let name = format!("upload-{}.wasm", self.host.event("", &Value::Null).id.simple());
-        Upload::begin(&self.host.policy.uploads, &name).await
+        Upload::begin(&self.host.policy.uploads, &name, place).await
     }
 
     /// Makes a version of a plugin of a component that was received, and answers with its end where that comes within `bound`,
@@ -132,7 +140,7 @@ impl Engine {
             let noted = match &ended {
                 Ok(installed) => host.store.end_load(id, Some((&installed.name, installed.version)), None).await,
                 Err(error) => {
-                    let problem = json!({ "code": error.code(), "detail": error.to_string() }).to_string();
+                    let problem = json!({ "code": error.code(), "detail": error.told() }).to_string();
                     host.store.end_load(id, None, Some(&problem)).await
                 }
             };
@@ -227,7 +235,8 @@ impl Engine {
             }
         }
         // Loaded before it is needed, so that no call waits for it or finds that it cannot be loaded.
-        self.host.catalog.component(target).await.map_err(CommandError::Unloadable)?;
+        let resolved = Resolved { version: Arc::clone(target), grant: Arc::default() };
+        self.host.component(&resolved, LOAD_MAX).await.map_err(CommandError::Unloadable)?;
         let from = entry.row.active;
         let told = json!({
             "plugin": name, "version": version, "from": from, "digest": target.row.digest, "by": by, "movedRuns": move_runs,
@@ -297,10 +306,8 @@ impl Engine {
         if entry.row.active == Some(version) {
             return Err(DeleteError::Active(version));
         }
-        // Runs on a version that was replaced go on with the other one.
-        if found.row.replaced_by.is_none() {
-            self.refuse_in_use(workspace, std::slice::from_ref(&found.row.digest)).await?;
-        }
+        // Runs that were moved to another version, too: it is this one that knows where to.
+        self.refuse_in_use(workspace, std::slice::from_ref(&found.row.digest)).await?;
         if !self.host.store.delete_plugin_version(workspace, name, version).await? {
             return Err(unknown().into());
         }
@@ -328,8 +335,7 @@ impl Engine {
 
     async fn refuse_in_use(&self, workspace: WorkspaceId, digests: &[String]) -> Result<(), DeleteError> {
         // Runs of other workspaces are on it too where it is shared; what they are is not told.
-        let of = (workspace != SHARED).then_some(workspace);
-        let runs = self.host.store.runs_on_components(of, digests, RUNS_LISTED_MAX).await?;
+        let runs = self.host.store.runs_on_components(workspace, workspace == SHARED, digests, RUNS_LISTED_MAX).await?;
         if runs.is_empty() {
             return Ok(());
         }
@@ -406,8 +412,8 @@ impl Engine {
     /// # Errors
     /// Where there is none.
     pub fn tool(&self, workspace: WorkspaceId, name: &str) -> Result<ToolView, CommandError> {
-        let mut tools = self.host.catalog.snapshot().tools_of(workspace);
-        tools.remove(name).ok_or_else(|| CommandError::UnknownTool(name.to_owned()))
+        let tool = self.host.catalog.snapshot().tool_view(workspace, name);
+        tool.ok_or_else(|| CommandError::UnknownTool(name.to_owned()))
     }
 
     /// Calls a tool outside of any run. Nothing of it is recorded but the log's line.
@@ -478,8 +484,16 @@ impl Host {
         input: &Value,
         context: &CallContext,
     ) -> Result<Answer<Value>, CallError> {
-        let resolved = self.catalog.snapshot().tool(workspace, pins, tool, plugin, version)?;
-        let component = self.catalog.component(&resolved.version).await?;
+        let resolved = self.catalog.snapshot().tool(workspace, pins, tool, plugin, version);
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            // Another host may know better since a moment; before a run fails for it, look.
+            Err(error) => match self.catalog.refresh().await {
+                Ok(true) => self.catalog.snapshot().tool(workspace, pins, tool, plugin, version)?,
+                Ok(false) | Err(_) => return Err(error),
+            },
+        };
+        let component = self.component(&resolved, context.timeout).await?;
         let access = self.access(workspace, &resolved.grant);
         let called = self.sandbox.call_tool(&component, tool, input, context, &access).await;
         if !called.denied.is_empty() {
@@ -487,12 +501,51 @@ impl Host {
                 "plugin": component.description().name, "digest": component.digest(), "tool": tool,
                 "runId": context.run_id, "stepId": context.step_id, "capabilities": called.denied,
             });
-            let event = self.event("plugin.capability_denied", &told);
-            if let Err(error) = self.store.add_event(workspace, &event).await {
-                warn!("The event `plugin.capability_denied` could not be kept: {error}");
-            }
+            self.tell_of_denial(workspace, &component.description().name, &called.denied, &told);
         }
         called.result
+    }
+
+    /// A version's component, as soon as it is loaded, and where the operator still wants it.
+    pub(crate) async fn component(&self, resolved: &Resolved, timeout: Duration) -> Result<Arc<Plugin>, CallError> {
+        let row = &resolved.version.row;
+        let trusted = row.signed_by.as_ref().is_some_and(|key| self.policy.trusted_keys.contains(key));
+        if self.policy.require_signature && !trusted {
+            let message = format!(
+                "Version {} of the plugin `{}` carries no signature that is trusted here",
+                row.version, row.name
+            );
+            return Err(CallError::permanent("tool.untrusted", message));
+        }
+        tokio::time::timeout(timeout, self.catalog.component(&resolved.version)).await.unwrap_or_else(|_| {
+            let message = format!("The plugin `{}` was not loaded in time; it still is being compiled", row.name);
+            Err(CallError::new(ErrorClass::Unavailable, "tool.plugin_unavailable", message))
+        })
+    }
+
+    /// Writes the event down, without keeping the call waiting; the same denial again within a minute is not told again.
+    fn tell_of_denial(&self, workspace: WorkspaceId, plugin: &str, denied: &[String], told: &Value) {
+        let now = tokio::time::Instant::now();
+        let key = (workspace, plugin.to_owned(), denied.first().cloned().unwrap_or_default());
+        {
+            let mut recent = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.get(&key).is_some_and(|told| now.duration_since(*told) < DENIAL_REPEATED_AFTER) {
+                return;
+            }
+            if recent.len() >= DENIALS_REMEMBERED_MAX {
+                recent.retain(|_, told| now.duration_since(*told) < DENIAL_REPEATED_AFTER);
+            }
+            if recent.len() >= DENIALS_REMEMBERED_MAX {
+                return;
+            }
+            recent.insert(key, now);
+        }
+        let (store, event) = (self.store.clone(), self.event("plugin.capability_denied", told));
+        tokio::spawn(async move {
+            if let Err(error) = store.add_event(workspace, &event).await {
+                warn!("The event `plugin.capability_denied` could not be kept: {error}");
+            }
+        });
     }
 
     pub(crate) fn access(&self, workspace: WorkspaceId, grant: &Arc<Grant>) -> Access {

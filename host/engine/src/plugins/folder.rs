@@ -47,7 +47,7 @@ impl Faults {
 }
 
 /// What a file looked like: another look tells whether it was changed.
-type Stamp = (u64, Option<SystemTime>);
+type Stamp = (u64, Option<SystemTime>, Option<SystemTime>);
 
 /// The folder as it was last seen.
 pub(crate) struct Folder {
@@ -102,9 +102,14 @@ impl Folder {
                     Ok(()) => host.folder_faults.change(|faults| {
                         faults.remove(&name);
                     }),
-                    Err(error) => host.folder_faults.change(|faults| {
-                        faults.insert(name, error.to_string());
-                    }),
+                    Err(error) => {
+                        if error.may_pass() {
+                            self.done.retain(|file, _| name_of(file) != name);
+                        }
+                        host.folder_faults.change(|faults| {
+                            faults.insert(name, error.told());
+                        });
+                    }
                 }
             }
         }
@@ -126,7 +131,7 @@ async fn load_file(host: &Arc<Host>, file: &Path) -> Result<(), InstallError> {
         },
         Err(_) => None,
     };
-    let received = Received { digest: digest_of(&bytes), bytes: bytes.into() };
+    let received = Received { digest: digest_of(&bytes), bytes: bytes.into(), _place: None };
     let install = Install {
         workspace: SHARED,
         received,
@@ -157,8 +162,12 @@ fn wasm_files(folder: &Path) -> std::io::Result<HashMap<PathBuf, Stamp>> {
             break;
         }
         // One that is gone again is not there.
-        if let Ok(metadata) = std::fs::metadata(&path) {
-            files.insert(path, (metadata.len(), metadata.modified().ok()));
+        if let Ok(metadata) = std::fs::metadata(&path)
+            && metadata.is_file()
+        {
+            // A signature that comes later makes another file of it.
+            let signed = std::fs::metadata(signature_file(&path)).and_then(|signature| signature.modified()).ok();
+            files.insert(path, (metadata.len(), metadata.modified().ok(), signed));
         }
     }
     Ok(files)

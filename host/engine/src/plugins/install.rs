@@ -17,6 +17,13 @@ use super::views::LoadView;
 use super::{PLUGINS_PER_WORKSPACE_MAX, SHARED};
 use crate::host::Host;
 
+/// Versions of one plugin: whoever needs more keeps none of the old ones.
+const VERSIONS_PER_PLUGIN_MAX: usize = 200;
+/// In bytes of all components of one workspace, which lie in the database.
+const COMPONENTS_BYTES_MAX: u64 = 4 << 30;
+/// In bytes of all descriptions of one workspace's versions, which every host holds in memory.
+const DESCRIPTIONS_BYTES_MAX: usize = 32 << 20;
+
 /// A component that is to become a version.
 pub(super) struct Install {
     pub(super) workspace: WorkspaceId,
@@ -91,6 +98,9 @@ pub enum InstallError {
     /// The workspace has as many plugins as it may.
     #[error("the workspace has {PLUGINS_PER_WORKSPACE_MAX} plugins already")]
     TooMany,
+    /// The plugin has as many versions as it may, or the workspace's components take as much as they may.
+    #[error("{0}; delete versions that are not needed first")]
+    Full(String),
     /// Fetching is not set up.
     #[error("this server fetches plugins from no registry")]
     NoRegistries,
@@ -124,7 +134,7 @@ impl Host {
             ),
             Err(error) => {
                 warn!(plugin.digest = digest, source, workspace.id = %workspace, "A plugin was not loaded: {error}");
-                let data = json!({ "digest": digest, "source": source, "detail": error.to_string() });
+                let data = json!({ "digest": digest, "source": source, "detail": error.told() });
                 let event = self.event("plugin.failed", &data);
                 if let Err(error) = self.store.add_event(workspace, &event).await {
                     warn!("The event `plugin.failed` could not be kept: {error}");
@@ -135,7 +145,8 @@ impl Host {
     }
 
     async fn try_install(&self, install: Install) -> Result<Installed, InstallError> {
-        let Install { workspace, received: Received { bytes, digest }, source, signature, by, activate } = install;
+        let Install { workspace, received: Received { bytes, digest, _place }, source, signature, by, activate } =
+            install;
         let signed_by = self.signer(&digest, signature.as_ref())?;
         self.catalog.refresh().await?;
         let plugin = self.sandbox.inspect(Arc::clone(&bytes)).await?;
@@ -158,6 +169,9 @@ impl Host {
             activate: activate != Activation::Later,
         };
         let mut added = self.store.add_plugin_version(&new, &events).await?;
+        if let (true, Some(key)) = (added.existed, &signed_by) {
+            self.store.note_plugin_signature(workspace, &description.name, &digest, key).await?;
+        }
         if added.existed && !added.active && activate == Activation::Now {
             let told = json!({ "plugin": description.name, "version": added.version, "digest": digest, "by": by });
             let event = [self.event("plugin.activated", &told)];
@@ -202,6 +216,18 @@ fn check_names(
     let of = |owner| snapshot.plugins.values().filter(move |entry| entry.row.workspace == owner);
     if snapshot.plugin(workspace, plugin).is_none() && of(workspace).count() >= PLUGINS_PER_WORKSPACE_MAX {
         return Err(InstallError::TooMany);
+    }
+    let versions = || of(workspace).flat_map(|entry| entry.versions.values());
+    if snapshot.plugin(workspace, plugin).is_some_and(|entry| entry.versions.len() >= VERSIONS_PER_PLUGIN_MAX) {
+        return Err(InstallError::Full(format!("the plugin has {VERSIONS_PER_PLUGIN_MAX} versions already")));
+    }
+    if versions().map(|version| version.row.bytes.unsigned_abs()).sum::<u64>() > COMPONENTS_BYTES_MAX {
+        let why = format!("the components of the workspace have more than {COMPONENTS_BYTES_MAX} bytes");
+        return Err(InstallError::Full(why));
+    }
+    if versions().map(|version| version.row.description.len()).sum::<usize>() > DESCRIPTIONS_BYTES_MAX {
+        let why = format!("the descriptions of the workspace's plugins have more than {DESCRIPTIONS_BYTES_MAX} bytes");
+        return Err(InstallError::Full(why));
     }
     let mut names: HashMap<&str, &str> = HashMap::new();
     for entry in of(workspace).chain(of(SHARED)) {

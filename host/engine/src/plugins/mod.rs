@@ -30,6 +30,7 @@ pub use resolve::ToolView;
 pub use sealing::{SealingKey, SealingKeyError};
 pub use secrets::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, SecretView};
 pub(crate) use services::StoreServices;
+pub(crate) use upload::UPLOADS_AT_ONCE;
 pub use upload::{Upload, UploadError};
 pub use views::{EventView, GrantView, LoadStatus, LoadView, PluginView, VersionView};
 

@@ -1,5 +1,6 @@
 //! Components from OCI registries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::id::WorkspaceId;
@@ -42,6 +43,7 @@ impl Host {
                 Some(Credentials { username: username.clone(), password })
             }
         };
+        let place = Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| UploadError::TooMany)?;
         let name = format!("pull-{}.wasm", self.event("", &serde_json::Value::Null).id.simple());
         let file = TemporaryFile::place(&self.policy.uploads, &name).map_err(UploadError::Io)?;
         let pulled = registries
@@ -49,7 +51,7 @@ impl Host {
             .await?;
         let bytes = tokio::fs::read(file.path()).await.map_err(UploadError::Io)?;
         let digest = pulled.layer_digest.trim_start_matches("sha256:").to_owned();
-        let received = Received { bytes: bytes.into(), digest };
+        let received = Received { bytes: bytes.into(), digest, _place: Some(place) };
         let source = format!("oci:{}", pulled.reference);
         let activate = if activate { Activation::Now } else { Activation::Later };
         self.install(Install { workspace, received, source, signature, by, activate }).await

@@ -35,6 +35,19 @@ pub struct ToolView {
     pub digest: String,
 }
 
+impl ToolView {
+    fn new(tool: &ToolDescription, version: &Version, pure: bool) -> Self {
+        Self {
+            tool: tool.clone(),
+            pure,
+            plugin: version.row.name.clone(),
+            stated_version: version.description.version.clone(),
+            version: version.row.version,
+            digest: version.row.digest.clone(),
+        }
+    }
+}
+
 impl Resolved {
     /// Whether a call can touch nothing outside.
     pub(crate) fn is_pure(&self) -> bool {
@@ -170,6 +183,13 @@ impl Snapshot {
         pins
     }
 
+    /// One tool that a workspace can call.
+    pub(crate) fn tool_view(&self, workspace: WorkspaceId, name: &str) -> Option<ToolView> {
+        let Resolved { version, grant } = self.tool(workspace, &[], name, None, None).ok()?;
+        let tool = version.description.tools.iter().find(|tool| tool.name == name)?;
+        Some(ToolView::new(tool, &version, grant.is_pure()))
+    }
+
     /// Every tool that a workspace can call, by name.
     pub(crate) fn tools_of(&self, workspace: WorkspaceId) -> BTreeMap<String, ToolView> {
         let mut tools = BTreeMap::new();
@@ -180,15 +200,7 @@ impl Snapshot {
                 let Some(version) = entry.active() else { continue };
                 let pure = self.grant(workspace, owner, &entry.row.name).is_pure();
                 for tool in &version.description.tools {
-                    let view = ToolView {
-                        tool: tool.clone(),
-                        pure,
-                        plugin: entry.row.name.clone(),
-                        stated_version: version.description.version.clone(),
-                        version: version.row.version,
-                        digest: version.row.digest.clone(),
-                    };
-                    tools.insert(tool.name.clone(), view);
+                    tools.insert(tool.name.clone(), ToolView::new(tool, version, pure));
                 }
             }
         }

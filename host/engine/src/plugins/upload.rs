@@ -6,6 +6,10 @@ use armilla_sandbox::COMPONENT_BYTES_MAX;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Components that are received and loaded at the same time: each may take 64 MiB of disk, and of memory as often.
+pub(crate) const UPLOADS_AT_ONCE: usize = 8;
 
 /// A component on its way in. Its file is removed when this is dropped.
 #[derive(Debug)]
@@ -14,6 +18,7 @@ pub struct Upload {
     path: TemporaryFile,
     hash: Sha256,
     bytes: u64,
+    place: OwnedSemaphorePermit,
 }
 
 /// Why a component could not be received.
@@ -22,6 +27,9 @@ pub enum UploadError {
     /// It is longer than any plugin may be.
     #[error("longer than the {COMPONENT_BYTES_MAX} bytes that a plugin may have")]
     TooLarge,
+    /// So many are being received and loaded already.
+    #[error("{UPLOADS_AT_ONCE} plugins are being received and loaded already; try again later")]
+    TooMany,
     /// The disk does not take it.
     #[error("the component cannot be kept: {0}")]
     Io(#[from] std::io::Error),
@@ -51,10 +59,10 @@ impl Drop for TemporaryFile {
 }
 
 impl Upload {
-    pub(crate) async fn begin(folder: &Path, name: &str) -> Result<Self, UploadError> {
+    pub(crate) async fn begin(folder: &Path, name: &str, place: OwnedSemaphorePermit) -> Result<Self, UploadError> {
         let path = TemporaryFile::place(folder, name)?;
         let file = File::options().write(true).create_new(true).open(path.path()).await?;
-        Ok(Self { file, path, hash: Sha256::new(), bytes: 0 })
+        Ok(Self { file, path, hash: Sha256::new(), bytes: 0, place })
     }
 
     /// Takes the next piece.
@@ -76,7 +84,7 @@ impl Upload {
         self.file.flush().await?;
         let bytes = tokio::fs::read(self.path.path()).await?;
         let digest = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Received { bytes: bytes.into(), digest })
+        Ok(Received { bytes: bytes.into(), digest, _place: Some(self.place) })
     }
 }
 
@@ -84,4 +92,6 @@ impl Upload {
 pub(super) struct Received {
     pub(super) bytes: std::sync::Arc<[u8]>,
     pub(super) digest: String,
+    /// Held until it is loaded: a component lies in memory as a whole by then.
+    pub(super) _place: Option<OwnedSemaphorePermit>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use armilla_domain::plugin::{Denial, HttpTarget, permit_http, permit_secret_at};
-use armilla_egress::{EgressError, HeaderMap, HeaderName, HeaderValue, Method, OutboundRequest};
+use armilla_egress::{EgressError, HeaderMap, HeaderName, HeaderValue, Method, OutboundRequest, header};
 use tokio::time::Instant;
 use url::Url;
 
@@ -11,6 +11,8 @@ use super::secrets::Placeholder;
 use crate::bindings::http::{Host, HttpError, Request, Response};
 use crate::state::State;
 
+/// A byte of a secret is written as `%20` in a URL at worst.
+const IN_URL_BYTES_PER_BYTE: usize = 3;
 /// Headers of one request or answer.
 const HEADERS_MAX: usize = 100;
 /// In bytes of all headers of one request.
@@ -22,12 +24,28 @@ const HEADERS_OF_THE_HOST: [&str; 8] =
 impl Host for State {
     async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
         self.count()?;
-        Ok(self.exchange(request).await)
+        match self.exchange(request).await {
+            Ok(response) => Ok(Ok(response)),
+            Err(Ended::ByGuest(error)) => Ok(Err(error)),
+            Err(Ended::ByHost(error)) => Err(error),
+        }
+    }
+}
+
+/// Why there is no answer: something to tell the guest, or the end of the call.
+enum Ended {
+    ByGuest(HttpError),
+    ByHost(wasmtime::Error),
+}
+
+impl From<HttpError> for Ended {
+    fn from(error: HttpError) -> Self {
+        Self::ByGuest(error)
     }
 }
 
 impl State {
-    async fn exchange(&mut self, request: Request) -> Result<Response, HttpError> {
+    async fn exchange(&mut self, request: Request) -> Result<Response, Ended> {
         let url = read_url(&request.url)?;
         let method = read_method(&request.method)?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -39,7 +57,7 @@ impl State {
         };
         permit_http(&self.given.needs, &self.given.access.grant, target).map_err(|denial| self.refused(denial))?;
         let Some(egress) = self.given.egress.clone() else {
-            return Err(HttpError::Unavailable("this host sends no requests".to_owned()));
+            return Err(HttpError::Unavailable("this host sends no requests".to_owned()).into());
         };
 
         let weight = weight_of(&request);
@@ -48,7 +66,9 @@ impl State {
         self.http_bytes_left = self.http_bytes_left.checked_sub(weight).ok_or_else(within)?;
         let timeout = self.time_left(request.timeout_milliseconds);
         let outbound = self.fill_in(request, url, method, timeout, &host)?;
-        let answer = egress.send(outbound).await.map_err(|error| self.unanswered(error))?;
+        let sending = async move { egress.send(outbound).await };
+        let answer = self.on_host(sending).await.map_err(Ended::ByHost)?;
+        let answer = answer.map_err(|error| self.unanswered(error))?;
 
         let response = self.take_out(answer)?;
         let weight = weight_of_answer(&response);
@@ -67,7 +87,7 @@ impl State {
 
     /// The request as it leaves: with the values of secrets in the place of their placeholders, each permitted at this host.
     fn fill_in(
-        &self,
+        &mut self,
         request: Request,
         mut url: Url,
         method: Method,
@@ -76,6 +96,7 @@ impl State {
     ) -> Result<OutboundRequest, HttpError> {
         let mut headers = read_headers(&request.headers)?;
         let mut body = request.body;
+        let mut filled = false;
         for placeholder in self.placeholders.iter() {
             let Placeholder { name, word, value } = placeholder;
             let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
@@ -87,6 +108,19 @@ impl State {
             }
             permit_secret_at(&self.given.needs, &self.given.access.grant, name, host)
                 .map_err(|denial| self.refused(denial))?;
+            filled = true;
+            // A value is longer than its placeholder, and a body may hold many: what leaves is what counts.
+            let more = (value.expose().len() * IN_URL_BYTES_PER_BYTE).saturating_sub(word.len());
+            let times = memchr::memmem::find_iter(&body, word.as_bytes()).count()
+                + url.as_str().matches(word.as_str()).count()
+                + headers
+                    .values()
+                    .map(|header| memchr::memmem::find_iter(header.as_bytes(), word.as_bytes()).count())
+                    .sum::<usize>();
+            let grown = times.saturating_mul(more) as u64;
+            self.http_bytes_left = self.http_bytes_left.checked_sub(grown).ok_or_else(|| {
+                HttpError::TooLarge("the requests and answers of this call are larger than they may be".to_owned())
+            })?;
             if in_url {
                 let written = in_url_text(value.expose());
                 url.set_path(&path.replace(word, &written));
@@ -105,12 +139,30 @@ impl State {
                 body = replace(&body, word.as_bytes(), value.expose().as_bytes());
             }
         }
+        if filled {
+            // An answer that repeats a secret must be readable for the host, and whole, or it could not be taken out again.
+            headers.remove(header::RANGE);
+            headers.remove(header::IF_RANGE);
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let answer_bytes_max = usize::try_from(self.http_bytes_left).unwrap_or(usize::MAX);
         Ok(OutboundRequest { method, url: url.into(), headers, body, timeout, answer_bytes_max })
     }
 
     /// The answer as the guest gets it: where a server repeats a secret, the placeholder stands in its place again.
     fn take_out(&self, answer: armilla_egress::OutboundAnswer) -> Result<Response, HttpError> {
+        // A placeholder may be longer than what it stands for, and an answer may repeat that often.
+        let grown: usize = self
+            .placeholders
+            .iter()
+            .map(|Placeholder { word, value, .. }| {
+                let times = memchr::memmem::find_iter(&answer.body, value.expose().as_bytes()).count();
+                times.saturating_mul(word.len().saturating_sub(value.expose().len()))
+            })
+            .fold(0, usize::saturating_add);
+        if grown as u64 > self.http_bytes_left {
+            return Err(HttpError::TooLarge("the answer repeats a secret too often".to_owned()));
+        }
         let hide = |mut bytes: Vec<u8>| {
             for Placeholder { word, value, .. } in self.placeholders.iter() {
                 // As it is, and as it was written into a URL.

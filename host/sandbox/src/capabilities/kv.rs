@@ -45,7 +45,8 @@ impl Host for State {
             Ok(access) => access,
             Err(error) => return Ok(Err(error)),
         };
-        let found = access.services.kv_get(access.workspace, &namespace, &key).await;
+        let work = async move { access.services.kv_get(access.workspace, &namespace, &key).await };
+        let found = self.on_host(work).await?;
         Ok(found.map(|entry| entry.map(|entry| Entry { value: entry.value, revision: entry.revision })).map_err(failed))
     }
 
@@ -63,7 +64,8 @@ impl Host for State {
         if value.len() > KV_VALUE_BYTES_MAX {
             return Ok(Err(KvError::Refused(format!("a value has at most {KV_VALUE_BYTES_MAX} bytes"))));
         }
-        let put = access.services.kv_put(access.workspace, &namespace, &key, &value, expected).await;
+        let work = async move { access.services.kv_put(access.workspace, &namespace, &key, &value, expected).await };
+        let put = self.on_host(work).await?;
         Ok(put.map_err(failed))
     }
 
@@ -77,7 +79,8 @@ impl Host for State {
             Ok(access) => access,
             Err(error) => return Ok(Err(error)),
         };
-        let deleted = access.services.kv_delete(access.workspace, &namespace, &key, expected).await;
+        let work = async move { access.services.kv_delete(access.workspace, &namespace, &key, expected).await };
+        let deleted = self.on_host(work).await?;
         Ok(deleted.map_err(failed))
     }
 
@@ -97,7 +100,10 @@ impl Host for State {
             return Ok(Err(KvError::Refused(format!("a key has 1 to {KV_KEY_BYTES_MAX} bytes, none of them zero"))));
         }
         let limit = limit.min(KV_LIST_MAX);
-        let listed = access.services.kv_list(access.workspace, &namespace, &prefix, after.as_deref(), limit).await;
+        let work = async move {
+            access.services.kv_list(access.workspace, &namespace, &prefix, after.as_deref(), limit).await
+        };
+        let listed = self.on_host(work).await?;
         Ok(listed.map_err(failed))
     }
 }

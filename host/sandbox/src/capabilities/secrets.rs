@@ -11,7 +11,7 @@ use rand::rngs::SysRng;
 
 use crate::access::SecretValue;
 use crate::bindings::secrets::{Denial, Host};
-use crate::state::State;
+use crate::state::{LimitHit, State};
 
 /// What every placeholder begins with: people who meet one in a log shall know what it is.
 const PREFIX: &str = "armilla-secret-";
@@ -47,7 +47,9 @@ impl Host for State {
             return Ok(Ok(known.word.clone()));
         }
         let access = self.given.access.clone();
-        let found = access.services.secret(access.workspace, &name).await;
+        let asked = name.clone();
+        let reading = async move { access.services.secret(access.workspace, &asked).await };
+        let found = self.on_host(reading).await?;
         let missing = |why: &str| Denial {
             capability: format!("secret:{name}"),
             message: format!("the secret `{name}` is granted, but {why}"),
@@ -55,7 +57,8 @@ impl Host for State {
         let value = match found {
             Ok(Some(value)) => value,
             Ok(None) => return Ok(Err(missing("no secret of this name is kept"))),
-            Err(_) => return Ok(Err(missing("it cannot be read at the moment"))),
+            // Not a denial, and nothing the guest can do about: the attempt is made again.
+            Err(_) => return Err(LimitHit::Store.into()),
         };
         if self.placeholders.given.len() >= SECRETS_PER_CALL_MAX {
             return Ok(Err(missing("the call holds too many secrets already")));

@@ -102,7 +102,13 @@ impl Bench {
     }
 
     fn caller(&self, grant: Arc<Grant>) -> Caller<'_> {
-        let secrets = [("api-key", SECRET), ("odd-key", ODD_SECRET), ("line-key", "two\r\nlines-3b9a")];
+        let long = "long-7c1e ".repeat(100);
+        let secrets = [
+            ("api-key", SECRET),
+            ("odd-key", ODD_SECRET),
+            ("line-key", "two\r\nlines-3b9a"),
+            ("long-key", long.trim()),
+        ];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), SecretValue::new(value.to_owned())));
         let services: Arc<dyn Services> = Arc::new(MemoryServices::new(secrets));
         Caller { bench: self, access: Access { workspace: workspace(), grant, services } }

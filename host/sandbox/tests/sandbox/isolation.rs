@@ -115,7 +115,7 @@ async fn a_plugin_that_spins_until_it_is_out_of_service_leaves_the_others_alone(
 
 #[tokio::test]
 async fn memory_of_all_calls_together_is_bounded_and_comes_back() {
-    let bench = Bench::of(SandboxConfig { memory_bytes_total: 40 << 20, ..config() }, [hostile()]).await;
+    let bench = Bench::of(SandboxConfig { memory_bytes_total: 80 << 20, ..config() }, [hostile()]).await;
     let caller = bench.without_grant();
     let hold = |millis: u64| json!({ "bytes": 20 << 20, "millis": millis });
     let (first, second) = tokio::join!(caller.call("hold", hold(1_500)), async {

@@ -207,3 +207,31 @@ async fn no_line_of_the_log_holds_a_secret() {
     bench().await;
     shows_nothing(&log_lines().join("\n"));
 }
+
+#[tokio::test]
+async fn an_answer_that_may_repeat_a_secret_is_asked_for_whole_and_readable() {
+    let server = Server::start(|_| answer("200 OK", "x-kind: quiet", "fine"));
+    let headers =
+        json!([["range", "bytes=1-2"], ["if-range", "x"], ["accept-encoding", "gzip"], ["x-k", "{secret:api-key}"]]);
+    let input = json!({ "method": "GET", "url": server.url("/"), "headers": headers });
+    granted_at(&server).await.answer("request", input).await;
+    let heard = server.heard().remove(0).to_lowercase();
+    assert!(!heard.contains("range:") && heard.contains("accept-encoding: identity"), "{heard}");
+}
+
+#[tokio::test]
+async fn placeholders_count_as_much_as_the_secrets_they_stand_for() {
+    let server = Server::start(|_| answer("200 OK", "x-kind: quiet", "fine"));
+    let body = "{secret:long-key}".repeat(1_000);
+    let secrets = json!([{ "name": "long-key", "hosts": ["127.0.0.1"] }]);
+    // The placeholders alone would fit.
+    let grant =
+        json!({ "http": [server.rule()], "secrets": secrets, "limits": { "httpBytes": 100_000, "cpu": "10s" } });
+    let told = bench()
+        .await
+        .grant(grant)
+        .answer("request", json!({ "method": "POST", "url": server.url("/"), "body": body }))
+        .await;
+    assert!(told.to_string().contains("larger than they may be"), "{told}");
+    assert!(server.heard().is_empty());
+}

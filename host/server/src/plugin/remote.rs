@@ -1,6 +1,7 @@
 //! `armilla plugin push`, `list`, `activate`, …: the REST API from the command line.
 
 use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -129,6 +130,21 @@ pub(crate) struct RemoveArgs {
     server: ServerArgs,
 }
 
+/// Whether an address leads to this machine and nowhere else.
+fn is_here(server: &str) -> bool {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return false;
+    }
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A server's API.
 pub(super) struct Server {
     egress: Egress,
@@ -141,7 +157,12 @@ impl ServerArgs {
     pub(super) fn connect(self) -> Result<Server, PluginError> {
         let token = match self.token {
             Some(token) => token,
-            None => token::for_operator(&self.place)?,
+            // Made with this machine's key, it is for this machine's server alone.
+            None if is_here(&self.server) => token::for_operator(&self.place)?,
+            None => {
+                let why = format!("{} is not on this machine; give a token with --token or ARMILLA_TOKEN", self.server);
+                return Err(PluginError::Usage(why));
+            }
         };
         // Whoever types the address means it, wherever it is.
         let everything = ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect();
@@ -393,5 +414,25 @@ pub(super) async fn remove(args: RemoveArgs) -> Result<(), PluginError> {
     match args.version {
         Some(version) => say(format!("{}: version {version} is deleted", args.name)),
         None => say(format!("{}: deleted", args.name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_for_a_server_on_this_machine_alone() {
+        for here in ["http://127.0.0.1:3000", "http://localhost:3000/", "http://[::1]:3000", "https://127.0.0.9"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in [
+            "http://example.com",
+            "http://127.0.0.1@example.com",
+            "http://localhost.example.com:3000",
+            "http://10.0.0.1",
+        ] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
     }
 }

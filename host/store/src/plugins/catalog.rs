@@ -2,6 +2,7 @@
 
 use armilla_domain::id::{RunId, WorkspaceId};
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use crate::{GrantRow, Store, StoreError};
 
@@ -58,15 +59,24 @@ impl Store {
         Ok(sqlx::query_scalar!("select revision from plugin_changes").fetch_one(&self.pool).await?)
     }
 
-    /// Every plugin of every workspace.
+    /// Every plugin, every version and every grant in force, of every workspace, as they were at one moment.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn all_plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
+    pub async fn plugin_catalog(&self) -> Result<(Vec<PluginRow>, Vec<PluginVersionRow>, Vec<GrantRow>), StoreError> {
+        let mut tx = self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let plugins = Self::all_plugins(&mut tx).await?;
+        let versions = Self::all_plugin_versions(&mut tx).await?;
+        let grants = Self::all_grants(&mut tx).await?;
+        tx.commit().await?;
+        Ok((plugins, versions, grants))
+    }
+
+    async fn all_plugins(connection: &mut PgConnection) -> Result<Vec<PluginRow>, StoreError> {
         let rows = sqlx::query!(
             "select workspace_id, name, enabled, active_version, created_at, updated_at from plugins order by name"
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(&mut *connection).await?;
         Ok(rows
             .into_iter()
             .map(|row| PluginRow {
@@ -80,16 +90,12 @@ impl Store {
             .collect())
     }
 
-    /// Every version of every plugin.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn all_plugin_versions(&self) -> Result<Vec<PluginVersionRow>, StoreError> {
+    async fn all_plugin_versions(connection: &mut PgConnection) -> Result<Vec<PluginVersionRow>, StoreError> {
         let rows = sqlx::query!(
             "select workspace_id, name, version, digest, bytes, description, source, signed_by, created_by, created_at,
                 replaced_by from plugin_versions"
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(&mut *connection).await?;
         Ok(rows
             .into_iter()
             .map(|row| PluginVersionRow {
@@ -109,10 +115,7 @@ impl Store {
     }
 
     /// The grants in force: the newest revision of each, for plugins that are there.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn all_grants(&self) -> Result<Vec<GrantRow>, StoreError> {
+    async fn all_grants(connection: &mut PgConnection) -> Result<Vec<GrantRow>, StoreError> {
         let rows = sqlx::query!(
             "select distinct on (g.workspace_id, g.owner_id, g.name)
                 g.workspace_id, g.owner_id, g.name, g.revision, g.body, g.by, g.at
@@ -120,7 +123,7 @@ impl Store {
             join plugins p on p.workspace_id = g.owner_id and p.name = g.name and g.at >= p.created_at
             order by g.workspace_id, g.owner_id, g.name, g.revision desc"
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(&mut *connection).await?;
         Ok(rows
             .into_iter()
             .map(|row| GrantRow {
@@ -135,22 +138,24 @@ impl Store {
             .collect())
     }
 
-    /// Unfinished runs that are on any of these components, oldest first; of one workspace where it is named.
+    /// Unfinished runs that are on any of these components: those of the workspace first, and the others' where they count too.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn runs_on_components(
         &self,
-        workspace: Option<WorkspaceId>,
+        workspace: WorkspaceId,
+        others_too: bool,
         digests: &[String],
         limit: u32,
     ) -> Result<Vec<(RunId, WorkspaceId)>, StoreError> {
         let rows = sqlx::query!(
             "select id, workspace_id from runs
-            where finished_at is null and plugins && $1 and ($2::uuid is null or workspace_id = $2)
-            order by id limit $3",
+            where finished_at is null and plugins && $1 and ($3 or workspace_id = $2)
+            order by workspace_id <> $2, id limit $4",
             digests,
-            workspace.map(WorkspaceId::uuid),
+            workspace.uuid(),
+            others_too,
             i64::from(limit),
         );
         let rows = rows.fetch_all(&self.pool).await?;

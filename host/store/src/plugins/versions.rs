@@ -104,6 +104,34 @@ impl Store {
         }
     }
 
+    /// Notes whose signature a version carries that was there before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn note_plugin_signature(
+        &self,
+        workspace: WorkspaceId,
+        name: &str,
+        digest: &str,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "with noted as (
+                update plugin_versions set signed_by = $4
+                where workspace_id = $1 and name = $2 and digest = $3 and signed_by is distinct from $4
+                returning version
+            )
+            update plugin_changes set revision = revision + 1 where exists (select 1 from noted)",
+            workspace.uuid(),
+            name,
+            digest,
+            key,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     async fn plugin_version_of(
         &self,
         workspace: WorkspaceId,

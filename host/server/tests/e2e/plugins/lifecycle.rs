@@ -137,6 +137,19 @@ async fn a_version_in_use_by_an_unfinished_run_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn a_version_that_runs_were_moved_from_stays_as_long_as_they_go_on() {
+    let (server, agent) = tokio::join!(bare(), ScriptedAgent::start());
+    push(&server.admin, shipped("text")).await.expect(201);
+    push(&server.admin, variant(&shipped("text"), 2)).await.expect(201);
+    let (run, gate) = held(&server.admin, &agent).await;
+    server.admin.post("/plugins/text/versions/2/activate", &json!({ "moveRuns": true })).await.expect(200);
+    server.admin.delete("/plugins/text/versions/1").await.problem(409, "plugin.in_use");
+    gate.open();
+    assert_eq!(server.admin.ended(&run).await["status"], "success");
+    assert_eq!(server.admin.delete("/plugins/text/versions/1").await.status, 204);
+}
+
+#[tokio::test]
 async fn a_step_may_name_the_version_it_calls() {
     let server = bare().await;
     let first = digest(&push(&server.admin, shipped("text")).await.expect(201));

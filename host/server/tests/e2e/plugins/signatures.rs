@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{bare, push, shipped};
-use crate::harness::{Answer, Client, TestServer, until};
+use crate::harness::{Answer, Client, TestServer, tool_step, until};
 
 fn key(name: &str) -> SecretKey {
     SecretKey::generate(name, [name.len() as u8; 32]).unwrap()
@@ -47,6 +47,23 @@ async fn a_plugin_must_carry_the_signature_of_a_trusted_key_and_the_refusal_says
 
     let loaded = push_signed(&server.admin, text, ours.sign(&digest).to_string()).await.expect(201);
     assert_eq!(loaded["version"]["signedBy"], "operations");
+}
+
+#[tokio::test]
+async fn a_plugin_that_came_unsigned_is_not_called_where_signatures_are_required_by_now() {
+    let database = TestDatabase::create().await;
+    let before = TestServer::bare(&database, 1, trusting(&[key("operations")], false)).await;
+    push(&before.admin, shipped("text")).await.expect(201);
+    let server = TestServer::bare(&database, 2, trusting(&[key("operations")], true)).await;
+    let step = json!([tool_step("s", "text.slugify", json!({ "text": "A" }))]);
+    let run = server.admin.run_steps(step.clone()).await;
+    assert_eq!(run["error"]["code"], "tool.untrusted", "{run:#}");
+    server.admin.post("/plugins/text/versions/1/activate", &json!({})).await.problem(409, "plugin.unloadable");
+    // The same component with a signature is the same version, and signed from now on.
+    let signature = key("operations").sign(&digest_of(&shipped("text"))).to_string();
+    push_signed(&server.admin, shipped("text"), signature).await.expect(200);
+    let run = server.admin.run_steps(step).await;
+    assert_eq!(run["status"], "success", "{run:#}");
 }
 
 #[tokio::test]
