@@ -10,7 +10,8 @@ postgres = ARMILLA_POSTGRES_BIN="$$(scripts/ensure-postgres)"
 help: ## Lists what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: plugins ## Runs two workflows for you to watch; ARGS=--exit ends after them
+demo: tools ## Runs two workflows for you to watch; ARGS=--exit ends after them
+	@scripts/build-plugins --demo
 	@cargo build -p armilla
 	@$(postgres) && export ARMILLA_POSTGRES_BIN && exec $(target)/debug/armilla demo --data-dir $(target)/demo --plugins $(target)/plugins $(ARGS)
 
@@ -23,7 +24,7 @@ lint: tools
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-plugins: tools ## Builds the shipped plugins into target/plugins
+plugins: tools ## Builds all shipped plugins into target/plugins
 	@scripts/build-plugins
 
 release: plugins ## Builds the optimised program: target/release/armilla
