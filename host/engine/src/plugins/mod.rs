@@ -1,9 +1,12 @@
 //! Plugins as an operator sees them: versions, the one that is active, what was granted, and what a run stays on.
 
+mod calls;
 mod catalog;
 mod commands;
 mod folder;
+mod grants;
 mod install;
+mod loads;
 mod oci;
 mod resolve;
 mod sealing;
