@@ -59,6 +59,12 @@ pub struct RunSummaryBody {
     /// When it ended; null before.
     #[schema(required = true)]
     pub finished_at: Option<Timestamp>,
+    /// The run whose `workflow` step started it; null where none did.
+    #[schema(required = true, value_type = Option<String>)]
+    pub parent_run_id: Option<RunId>,
+    /// The run that it was forked from; null where from none.
+    #[schema(required = true, value_type = Option<String>)]
+    pub forked_from: Option<RunId>,
 }
 
 /// A run.
@@ -90,6 +96,8 @@ impl From<&RunView> for RunSummaryBody {
             created_at: view.created_at.into(),
             started_at: view.started_at.map(Timestamp),
             finished_at: view.finished_at.map(Timestamp),
+            parent_run_id: view.parent,
+            forked_from: view.forked_from,
         }
     }
 }
@@ -125,11 +133,13 @@ pub struct RunsResponse {
 pub struct StepBody {
     /// The step's id in the definition.
     pub step_id: String,
-    /// The step's type: `agent`, `tool`, `condition`, `parallel`.
+    /// The step's type: `agent`, `tool`, `condition`, `switch`, `parallel`, `forEach`, `loop`, `set`, `wait`, `approval`,
+    /// `workflow`, `return` or `fail`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The list it ran in: empty for the main line, else one `step:visit:slot` for each level, joined by `/`. The slot is
-    /// a branch's place in its parallel step, or `then` or `else` of a condition.
+    /// a branch's place in its `parallel`, an item's in its `forEach`, the number of a `loop`'s pass, `then` or `else` of a
+    /// condition, or a case's place in its `switch`.
     #[schema(example = "gather:1:0")]
     pub scope: String,
     /// Which execution of the step this is, from 1.
@@ -163,12 +173,25 @@ pub struct StepBody {
     /// Tokens, where an agent said.
     #[schema(required = true, value_type = Option<UsageSchema>)]
     pub usage: Option<Usage>,
+    /// Which item of the innermost `forEach`, from 0, or which pass of the innermost `loop`, from 1, or which branch of the
+    /// innermost `parallel`, from 0, it belongs to; null on the main line and in a block.
+    #[schema(required = true)]
+    pub index: Option<u32>,
+    /// The run that a `workflow` step started; null otherwise.
+    #[schema(required = true, value_type = Option<String>)]
+    pub child_run_id: Option<RunId>,
+    /// When what it waits for comes, or the visit must be over; null where nothing says so.
+    #[schema(required = true)]
+    pub deadline: Option<Timestamp>,
 }
 
 impl From<(AttemptRecord, &'static str)> for StepBody {
     fn from((record, kind): (AttemptRecord, &'static str)) -> Self {
         let (answerer, usage) = record.measured.map_or((None, None), |measured| (measured.answerer, measured.usage));
         Self {
+            index: record.visit.scope.slot().and_then(|slot| slot.parse().ok()),
+            child_run_id: record.child,
+            deadline: record.deadline.map(Timestamp),
             scope: record.visit.scope.to_string(),
             step_id: record.visit.step,
             kind,
@@ -203,18 +226,22 @@ pub struct StepsResponse {
 enum RunStatusSchema {
     Queued,
     Running,
+    Waiting,
+    Paused,
     Success,
     Failed,
+    Cancelled,
     TimedOut,
 }
 
-/// What an attempt is doing, or how it ended: `skipped` where its `when` was false, `cancelled` where its group or its run
+/// What an attempt is doing, or how it ended: `waiting` for a time, an event, a decision or another run; `skipped` where its `when` was false, `cancelled` where its group or its run
 /// ended first. Where another attempt follows a failed one, it is an entry of its own.
 #[derive(ToSchema)]
 #[schema(as = StepStatus, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
 enum StepStatusSchema {
     Running,
+    Waiting,
     Success,
     Failed,
     Skipped,

@@ -84,6 +84,10 @@ typed_id!(
     RunId, "run_"
 );
 typed_id!(
+    /// A decision that a run waits for.
+    ApprovalId, "apr_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::call::{Answerer, CallError};
+use crate::id::RunId;
 use crate::plugin::Pin;
 
 /// One line of a run's journal.
@@ -32,7 +33,8 @@ pub struct Visit {
 }
 
 /// Which running list a visit belongs to: empty for the main line, else one `step:visit:slot` for each level. The slot is
-/// a branch's place in its parallel step, or `then` and `else` of a condition.
+/// a branch's place in its parallel step, an item's in its forEach step, the number of a loop's pass, `then` and `else` of a
+/// condition, or a case's place in its switch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ScopePath(String);
@@ -43,6 +45,16 @@ impl ScopePath {
         let Visit { scope, step, number } = visit;
         let separator = if scope.0.is_empty() { "" } else { "/" };
         Self(format!("{}{separator}{step}:{number}:{slot}", scope.0))
+    }
+
+    /// What the scopes inside `visit`, at any depth, begin with.
+    pub fn prefix_inside(visit: &Visit) -> String {
+        Self::inside(visit, "").0
+    }
+
+    /// The last level's slot; none for the main line.
+    pub fn slot(&self) -> Option<&str> {
+        self.0.rsplit_once(':').map(|(_, slot)| slot)
     }
 
     /// A scope as the store keeps it.
@@ -75,6 +87,20 @@ pub struct Failure {
     pub message: String,
     /// How many attempts were made.
     pub attempts: u32,
+}
+
+/// An event that somebody sent to a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signal {
+    /// Which of the run's signals, from 1.
+    pub number: u64,
+    /// The event's name.
+    pub name: String,
+    /// What it brings.
+    pub payload: Arc<Value>,
+    /// Who sent it.
+    pub by: String,
 }
 
 /// How long a call took and how much went in and out.
@@ -127,6 +153,9 @@ pub enum Event {
         /// Rendered: an agent's message, a tool's parameters. Null where nothing is called.
         #[serde(default, skip_serializing_if = "is_null")]
         input: Arc<Value>,
+        /// When the visit must be over, or when what it waits for comes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<DateTime<Utc>>,
     },
     /// An attempt failed and another one follows.
     #[serde(rename = "step.attempt_failed")]
@@ -143,6 +172,26 @@ pub enum Event {
         /// How long it took.
         duration_ms: u64,
     },
+    /// A `workflow` step's run exists.
+    #[serde(rename = "step.child_started")]
+    ChildStarted {
+        /// Which visit waits for it.
+        #[serde(skip)]
+        visit: Visit,
+        /// Which try, from 1.
+        attempt: u32,
+        /// The run.
+        run: RunId,
+    },
+    /// A loop makes another pass.
+    #[serde(rename = "loop.pass_started")]
+    PassStarted {
+        /// Which visit of the loop.
+        #[serde(skip)]
+        visit: Visit,
+        /// Which pass, from 1.
+        pass: u32,
+    },
     /// A visit ended well.
     #[serde(rename = "step.succeeded")]
     StepSucceeded {
@@ -156,6 +205,9 @@ pub enum Event {
         /// Absent where nothing was called.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Measured>,
+        /// The number of the signal that it took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<u64>,
     },
     /// A visit ended badly, for good.
     #[serde(rename = "step.failed")]
@@ -176,6 +228,55 @@ pub enum Event {
         #[serde(skip)]
         visit: Visit,
     },
+    /// Somebody sent an event, which a `wait` step takes now or later.
+    #[serde(rename = "signal.received")]
+    SignalReceived {
+        /// It.
+        #[serde(flatten)]
+        signal: Signal,
+    },
+    /// The run begins nothing more until it is resumed.
+    #[serde(rename = "run.paused")]
+    RunPaused {
+        /// Who said so.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The run goes on.
+    #[serde(rename = "run.resumed")]
+    RunResumed {
+        /// Who said so.
+        by: String,
+    },
+    /// A run that had ended goes on from the step that failed.
+    #[serde(rename = "run.retried")]
+    RunRetried {
+        /// Who said so.
+        by: String,
+        /// The version of the definition that it goes over to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<i32>,
+        /// Variables that were changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        vars: Variables,
+        /// Since when its own timeout counts.
+        since: DateTime<Utc>,
+    },
+    /// What stands before this was taken over from another run.
+    #[serde(rename = "run.forked")]
+    RunForked {
+        /// The other run.
+        run: RunId,
+        /// Who said so.
+        by: String,
+        /// Variables that were changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        vars: Variables,
+        /// Since when its own timeout counts.
+        since: DateTime<Utc>,
+    },
     /// The run ended well.
     #[serde(rename = "run.succeeded")]
     RunSucceeded {
@@ -187,6 +288,17 @@ pub enum Event {
     RunFailed {
         /// Why.
         error: Failure,
+    },
+    /// Somebody ended the run.
+    #[serde(rename = "run.cancelled")]
+    RunCancelled {
+        /// That, in words.
+        error: Failure,
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The run took longer than it may.
     #[serde(rename = "run.timed_out")]
@@ -202,12 +314,12 @@ impl Event {
         match self {
             Self::StepStarted { visit, .. }
             | Self::AttemptFailed { visit, .. }
+            | Self::ChildStarted { visit, .. }
+            | Self::PassStarted { visit, .. }
             | Self::StepSucceeded { visit, .. }
             | Self::StepFailed { visit, .. }
             | Self::StepSkipped { visit } => Some(visit),
-            Self::RunStarted { .. } | Self::RunSucceeded { .. } | Self::RunFailed { .. } | Self::RunTimedOut { .. } => {
-                None
-            }
+            _ => None,
         }
     }
 
@@ -217,18 +329,29 @@ impl Event {
             Self::RunStarted { .. } => "run.started",
             Self::StepStarted { .. } => "step.started",
             Self::AttemptFailed { .. } => "step.attempt_failed",
+            Self::ChildStarted { .. } => "step.child_started",
+            Self::PassStarted { .. } => "loop.pass_started",
             Self::StepSucceeded { .. } => "step.succeeded",
             Self::StepFailed { .. } => "step.failed",
             Self::StepSkipped { .. } => "step.skipped",
+            Self::SignalReceived { .. } => "signal.received",
+            Self::RunPaused { .. } => "run.paused",
+            Self::RunResumed { .. } => "run.resumed",
+            Self::RunRetried { .. } => "run.retried",
+            Self::RunForked { .. } => "run.forked",
             Self::RunSucceeded { .. } => "run.succeeded",
             Self::RunFailed { .. } => "run.failed",
+            Self::RunCancelled { .. } => "run.cancelled",
             Self::RunTimedOut { .. } => "run.timed_out",
         }
     }
 
-    /// Whether nothing can follow it.
+    /// Whether nothing but a retry can follow it.
     pub fn ends_the_run(&self) -> bool {
-        matches!(self, Self::RunSucceeded { .. } | Self::RunFailed { .. } | Self::RunTimedOut { .. })
+        matches!(
+            self,
+            Self::RunSucceeded { .. } | Self::RunFailed { .. } | Self::RunCancelled { .. } | Self::RunTimedOut { .. }
+        )
     }
 
     /// The event as the store keeps it: a JSON object with its `kind`, without the visit, which has columns of its own.
@@ -249,13 +372,12 @@ impl Event {
             match &mut event {
                 Self::StepStarted { visit, .. }
                 | Self::AttemptFailed { visit, .. }
+                | Self::ChildStarted { visit, .. }
+                | Self::PassStarted { visit, .. }
                 | Self::StepSucceeded { visit, .. }
                 | Self::StepFailed { visit, .. }
                 | Self::StepSkipped { visit } => *visit = stored,
-                Self::RunStarted { .. }
-                | Self::RunSucceeded { .. }
-                | Self::RunFailed { .. }
-                | Self::RunTimedOut { .. } => {}
+                _ => {}
             }
         }
         Ok(event)
@@ -290,6 +412,7 @@ mod tests {
             attempt: 1,
             output: Arc::new(json!({ "z": 1, "a": "\u{0}" })),
             measured: None,
+            signal: None,
         };
         let body = event.to_body().unwrap();
         assert!(body.starts_with(r#"{"kind":"step.succeeded""#), "{body}");
@@ -311,7 +434,7 @@ mod tests {
             output = json!({ "branch": output });
         }
         let visit = Visit::default();
-        let event = Event::StepSucceeded { visit, attempt: 0, output: Arc::new(output), measured: None };
+        let event = Event::StepSucceeded { visit, attempt: 0, output: Arc::new(output), measured: None, signal: None };
         assert_eq!(Event::from_body(&event.to_body().unwrap(), None).unwrap(), event);
     }
 

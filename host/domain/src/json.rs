@@ -20,6 +20,18 @@ fn nests_deeper_than(levels: usize, value: &Value) -> bool {
     }
 }
 
+/// What a JSON value is, for people.
+pub(crate) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
 /// Arrays inside arrays, `levels` deep.
 #[cfg(test)]
 pub(crate) fn nested(levels: usize) -> Value {

@@ -127,8 +127,12 @@ impl Templates {
     /// # Errors
     /// As [`Templates::render`], and past a bound on all of it together.
     pub fn render_deep(&self, value: &Value, scope: &Scope) -> Result<Value, CallError> {
-        let mut room = TEMPLATE_OUTPUT_BYTES_MAX;
-        let rendered = self.render_deep_within(value, scope, &mut room)?;
+        self.render_deep_in(value, scope, &mut TEMPLATE_OUTPUT_BYTES_MAX.clone())
+    }
+
+    /// As [`Templates::render_deep`], in what is left of a bound that several values share.
+    pub(crate) fn render_deep_in(&self, value: &Value, scope: &Scope, room: &mut usize) -> Result<Value, CallError> {
+        let rendered = self.render_deep_within(value, scope, room)?;
         if is_too_deep(&rendered) { Err(write::too_deep()) } else { Ok(rendered) }
     }
 

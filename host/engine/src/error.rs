@@ -2,7 +2,8 @@
 
 use armilla_domain::call::CallError;
 use armilla_domain::fault::Fault;
-use armilla_domain::id::{RunId, WorkflowId};
+use armilla_domain::id::{ApprovalId, RunId, WorkflowId};
+use armilla_domain::run::RunStatus;
 use armilla_registry::PullError;
 use armilla_registry::signature::SignatureError;
 use armilla_sandbox::LoadFault;
@@ -19,6 +20,65 @@ pub enum CommandError {
     /// There is no such run.
     #[error("there is no run `{0}`")]
     UnknownRun(RunId),
+    /// There is no such version of the workflow.
+    #[error("the workflow `{workflow}` has no version {version}")]
+    UnknownWorkflowVersion {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// What was asked for.
+        version: i32,
+    },
+    /// There is no such approval.
+    #[error("there is no approval `{0}`")]
+    UnknownApproval(ApprovalId),
+    /// The approval was decided, has expired, or is not asked any more.
+    #[error("the approval `{id}` cannot be decided: it is {status}")]
+    ApprovalClosed {
+        /// The approval.
+        id: ApprovalId,
+        /// What became of it.
+        status: String,
+    },
+    /// The caller's role is not among those that may decide.
+    #[error("this approval is decided by {}", .0.join(" or "))]
+    NotAnApprover(Vec<String>),
+    /// The run does what it does, and that does not go with the command.
+    #[error("the run `{run}` cannot be {wish}: it is {}{}", .status.as_str(), .why.as_deref().map(|why| format!("; {why}")).unwrap_or_default())]
+    DoesNotApply {
+        /// The run.
+        run: RunId,
+        /// What was asked for, as a participle.
+        wish: &'static str,
+        /// What it does.
+        status: RunStatus,
+        /// More, for people.
+        why: Option<String>,
+    },
+    /// So many messages wait for the run already.
+    #[error("too many messages wait for the run `{0}` already")]
+    TooManyMessages(RunId),
+    /// The step was never visited, so there is nothing to begin from.
+    #[error("the run `{run}` never came to a step `{step}`")]
+    StepNotVisited {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: String,
+    },
+    /// The key was used before, for another request.
+    #[error("this idempotency key was used for another request, which started the run `{0}`")]
+    KeyReused(RunId),
+    /// So many runs of the workflow go on already, and it says that no more may.
+    #[error("{max} runs of the workflow `{workflow}` with the same key go on already")]
+    TooManyRuns {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// How many may.
+        max: i32,
+    },
+    /// The host has as much to begin as it takes.
+    #[error("the host has as much to begin as it takes")]
+    Overloaded,
     /// There is no such agent.
     #[error("there is no agent `{0}`")]
     UnknownAgent(String),

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::ATTEMPT_TIMEOUT_DEFAULT;
+use crate::children::Child;
 use crate::host::Host;
 
 /// Everything that one attempt needs, so that it does not hold on to the run.
@@ -27,6 +28,8 @@ pub(crate) struct Work {
     call: Call,
     context: CallContext,
     workspace: WorkspaceId,
+    /// How many runs stand above this one.
+    depth: i32,
     plugins: Arc<[Pin]>,
     scope: Scope,
 }
@@ -36,7 +39,8 @@ impl Work {
         let step = &state.workflow().steps[call.step];
         // A tool's own limit is the sandbox's affair, and shorter.
         let timeout = step.timeout.unwrap_or(ATTEMPT_TIMEOUT_DEFAULT);
-        let left = state.deadline().map(|deadline| crate::time::until(host.clock.now(), deadline));
+        let deadline = [state.deadline(), call.deadline].into_iter().flatten().min();
+        let left = deadline.map(|deadline| crate::time::until(host.clock.now(), deadline));
         let context = CallContext {
             run_id: run.id,
             run_started_at: run.started_at,
@@ -51,6 +55,7 @@ impl Work {
             call,
             context,
             workspace: run.workspace,
+            depth: run.depth,
             plugins: Arc::clone(state.plugins()),
         }
     }
@@ -59,7 +64,7 @@ impl Work {
 /// Whether a call can touch nothing outside, so that it may be made before what led to it is durable.
 pub(crate) fn is_pure(host: &Host, workspace: WorkspaceId, pins: &[Pin], kind: &CallKind) -> bool {
     match kind {
-        CallKind::Agent { .. } => false,
+        CallKind::Agent { .. } | CallKind::Child { .. } => false,
         CallKind::Tool { tool_name, plugin, version } => {
             let resolved = host.catalog.snapshot().tool(workspace, pins, tool_name, plugin.as_deref(), *version);
             // One that is not there touches nothing.
@@ -77,6 +82,7 @@ pub(crate) fn is_repeatable(host: &Host, workspace: WorkspaceId, pins: &[Pin], k
             resolved.is_ok_and(|resolved| resolved.is_pure() || resolved.is_idempotent(tool_name))
         }
         CallKind::Agent { .. } | CallKind::Evaluator { .. } => true,
+        CallKind::Child { .. } => false,
     }
 }
 
@@ -88,6 +94,7 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
         error!(run.id = %work.context.run_id, "A call of step `{}` panicked", work.context.step_id);
         Err(CallError::permanent("internal", "the host failed while it made the call"))
     });
+    let result = result.and_then(|answer| within_bounds(&host, answer));
     let duration = began.elapsed();
     let CallContext { run_id, step_id, attempt, .. } = &work.context;
     let duration_ms = duration.as_millis() as u64;
@@ -104,9 +111,26 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
     }
 }
 
-async fn call(host: &Host, work: &Work) -> AttemptResult {
+/// What is too long for a journal ends its attempt, and says how long it may be.
+fn within_bounds(host: &Host, (value, measured): (Value, Measured)) -> AttemptResult {
+    let most = host.limits.output_bytes;
+    if measured.output_bytes <= most {
+        return Ok((value, measured));
+    }
+    let message = format!("the output is {} bytes long as JSON, and may be {most}", measured.output_bytes);
+    Err(CallError::permanent("step.output_too_large", message))
+}
+
+async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
     match &work.call.kind {
         CallKind::Agent { agent_id } => call_agent(host, work, agent_id).await,
+        CallKind::Child { workflow_id, version } => {
+            let input = work.call.input["input"].clone();
+            let child = Child { workflow: *workflow_id, version: *version, input };
+            let run = host.start_child(work.workspace, &work.call, &work.context, work.depth, child).await?;
+            let measured = Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None };
+            Ok((Value::String(run.to_string()), measured))
+        }
         CallKind::Tool { tool_name, plugin, version } => {
             let input = &*work.call.input;
             let call = host.call_tool(

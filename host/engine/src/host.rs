@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,20 +14,24 @@ use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
 use armilla_store::{Lease, LeasedRun, Store, StoreError};
 use futures::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::committer::Committer;
 use crate::definitions::Definitions;
+use crate::event_ids::EventIds;
 use crate::interpreter::Interpreter;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
+use crate::sweep;
 use crate::waiting::Waiting;
+use crate::wakeups::{self, Words};
 use crate::{
     CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, LEASE, LEASE_RENEWAL, Parts,
-    PluginPolicy, RUNS_PER_HOST_MAX, SHUTDOWN_GRACE, SealingKey,
+    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey,
 };
 
 /// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
@@ -54,18 +59,60 @@ pub(crate) struct Host {
     pub(crate) denials: Mutex<HashMap<(WorkspaceId, String, String), Instant>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) event_ids: EventIds,
     pub(crate) templates: Templates,
     pub(crate) definitions: Definitions,
     pub(crate) waiting: Waiting,
+    pub(crate) committer: Committer,
+    pub(crate) limits: RunLimits,
+    /// Words for other hosts.
+    pub(crate) words: Words,
+    /// Rung when there may be something to claim.
+    pub(crate) due: Notify,
+    /// Room for requests that start a run.
+    pub(crate) starts: Arc<Semaphore>,
     /// Set once: begin nothing new.
     pub(crate) stopping: CancellationToken,
+    /// Set once, when no run is held any more.
+    pub(crate) stopped: CancellationToken,
     id: Uuid,
     places: Arc<Semaphore>,
-    /// The runs that are driven here: the epoch of each, and how to stop it at once.
-    held: Mutex<HashMap<RunId, (i64, CancellationToken)>>,
+    /// The runs that are driven here: the epoch of each, how to stop it at once, and how to say that it has messages.
+    held: Mutex<HashMap<RunId, (i64, Hold)>>,
     tasks: TaskTracker,
-    /// Set once, when no run is held any more.
-    stopped: CancellationToken,
+}
+
+/// How a run that is driven here is reached.
+#[derive(Clone, Default)]
+pub(crate) struct Hold {
+    /// Set once, when the lease is another host's.
+    pub(crate) lost: CancellationToken,
+    bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct Bell {
+    has_rung: AtomicBool,
+    ring: Notify,
+}
+
+impl Hold {
+    fn nudge(&self) {
+        self.bell.has_rung.store(true, Ordering::Release);
+        self.bell.ring.notify_one();
+    }
+
+    /// Whether there may be messages that were not asked for since.
+    pub(crate) fn is_nudged(&self) -> bool {
+        self.bell.has_rung.load(Ordering::Acquire)
+    }
+
+    /// Waits until there may be messages. Dropping the future misses nothing.
+    pub(crate) async fn nudged(&self) {
+        while !self.bell.has_rung.swap(false, Ordering::AcqRel) {
+            self.bell.ring.notified().await;
+        }
+    }
 }
 
 /// Room for one run on this host.
@@ -84,7 +131,7 @@ impl Place {
 
 impl Host {
     pub(crate) fn new(parts: Parts, templates: Templates) -> Self {
-        let Parts { store, agents, sandbox, policy, sealing, clock, chance, host_id } = parts;
+        let Parts { store, agents, sandbox, policy, sealing, limits, clock, chance, host_id } = parts;
         let services = StoreServices { store: store.clone(), sealing: sealing.clone() };
         Self {
             catalog: Catalog::new(store.clone(), sandbox.clone()),
@@ -99,15 +146,21 @@ impl Host {
             sealing,
             clock,
             chance,
+            event_ids: EventIds::default(),
             templates,
             definitions: Definitions::new(),
             waiting: Waiting::default(),
+            committer: Committer::new(),
+            limits,
+            words: Words::default(),
+            due: Notify::new(),
+            starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),
             stopping: CancellationToken::new(),
+            stopped: CancellationToken::new(),
             id: host_id,
             places: Arc::new(Semaphore::new(RUNS_PER_HOST_MAX)),
             held: Mutex::default(),
             tasks: TaskTracker::new(),
-            stopped: CancellationToken::new(),
         }
     }
 
@@ -123,13 +176,19 @@ impl Host {
         self.definitions.get(&self.store, &self.templates, id, version).await
     }
 
-    fn hold(&self, run: &LeasedRun) -> CancellationToken {
-        let lost = CancellationToken::new();
+    fn hold(&self, run: &LeasedRun) -> Hold {
+        let hold = Hold::default();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, before)) = held.insert(run.id, (run.epoch, lost.clone())) {
-            before.cancel();
+        if let Some((_, before)) = held.insert(run.id, (run.epoch, hold.clone())) {
+            before.lost.cancel();
         }
-        lost
+        hold
+    }
+
+    /// Tells a run that it may have messages. Says whether it is driven here.
+    pub(crate) fn nudge(&self, run: RunId) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&run).map(|(_, hold)| hold.nudge()).is_some()
     }
 
     fn let_go(&self, run: &LeasedRun) {
@@ -146,11 +205,11 @@ impl Host {
             if renewed.get(run) == Some(epoch) {
                 continue;
             }
-            if let Some((current, lost)) = held.get(run)
+            if let Some((current, hold)) = held.get(run)
                 && current == epoch
             {
                 warn!(run.id = %run, "The lease of `{run}` is lost");
-                lost.cancel();
+                hold.lost.cancel();
             }
         }
     }
@@ -167,19 +226,23 @@ pub(crate) fn spawn<F>(
     host: &Arc<Host>,
     place: Place,
     run: LeasedRun,
-    begin: impl FnOnce(Arc<Host>, CancellationToken, LeasedRun) -> F,
+    begin: impl FnOnce(Arc<Host>, Hold, LeasedRun) -> F,
 ) where
     F: Future<Output = Result<(), StoreError>> + Send + 'static,
 {
-    let lost = host.hold(&run);
-    let work = AssertUnwindSafe(begin(Arc::clone(host), lost, run.clone())).catch_unwind();
+    let hold = host.hold(&run);
+    let work = AssertUnwindSafe(begin(Arc::clone(host), hold, run.clone())).catch_unwind();
     let host_of_task = Arc::clone(host);
     host.tasks.spawn(async move {
         let _place = place;
         let outcome = work.await;
         host_of_task.let_go(&run);
         let blameless = match outcome {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                // Another run may want the place.
+                host_of_task.due.notify_one();
+                return;
+            }
             Ok(Err(error)) => {
                 error!(run.id = %run.id, "Run `{}` stopped on this host: {error}", run.id);
                 error.is_unavailable()
@@ -215,7 +278,11 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     if released > 0 {
         info!(runs = released, "{released} unfinished runs of this host's last life go on");
     }
+    host.committer.start(&host.store, &host.stopped);
     host.tasks.spawn(claim_forever(Arc::clone(host)));
+    tokio::spawn(wakeups::speak(Arc::clone(host)));
+    tokio::spawn(wakeups::listen(Arc::clone(host)));
+    host.tasks.spawn(sweep::sweep_forever(Arc::clone(host)));
     // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
     tokio::spawn(renew_forever(Arc::clone(host)));
     host.tasks.spawn(look_after_partitions(Arc::clone(host)));
@@ -237,7 +304,8 @@ async fn claim_forever(host: Arc<Host>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => {}
+            _ = looks.tick() => look_for_messages(&host).await,
+            () = host.due.notified() => {}
             () = host.stopping.cancelled() => return,
         }
         let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(&host)).take(CLAIM_BATCH as usize).collect();
@@ -246,6 +314,10 @@ async fn claim_forever(host: Arc<Host>) {
         }
         match host.store.claim_runs(host.lease(), places.len() as u32).await {
             Ok(runs) => {
+                if runs.len() == places.len() {
+                    // There may be more.
+                    host.due.notify_one();
+                }
                 for run in runs {
                     let Some(place) = places.pop() else { break };
                     info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
@@ -254,6 +326,20 @@ async fn claim_forever(host: Arc<Host>) {
             }
             Err(error) => warn!("No runs can be claimed: {error}"),
         }
+    }
+}
+
+/// Words between hosts may be lost; what was written down is not.
+async fn look_for_messages(host: &Host) {
+    let held: Vec<RunId> = host.held_runs().into_iter().map(|(run, _)| run).collect();
+    if held.is_empty() {
+        return;
+    }
+    match host.store.with_messages(&held).await {
+        Ok(told) => told.into_iter().for_each(|run| {
+            host.nudge(run);
+        }),
+        Err(error) => warn!("No messages can be looked for: {error}"),
     }
 }
 
@@ -326,10 +412,13 @@ async fn look_after_partitions(host: Arc<Host>) {
         if let Err(error) = host.store.ensure_journal_partitions().await {
             warn!("The journal's partitions could not be looked after: {error}");
         }
-        let swept =
-            tokio::try_join!(host.store.delete_old_events(EVENTS_KEPT_DAYS), host.store.delete_unused_components());
+        let swept = tokio::try_join!(
+            host.store.delete_old_events(EVENTS_KEPT_DAYS),
+            host.store.delete_unused_components(),
+            host.store.drop_empty_journal_partitions(),
+        );
         if let Err(error) = swept {
-            warn!("Old events and components could not be removed: {error}");
+            warn!("Old events, components and partitions could not be removed: {error}");
         }
     }
 }

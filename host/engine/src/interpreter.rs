@@ -1,22 +1,25 @@
-//! Drives one run: decides with the domain, appends, calls, judges, until the run ends or is let go.
+//! Drives one run: decides with the domain, appends, calls, judges, until the run ends, waits or is let go.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::journal::{Entry, Event, Failure, Visit};
-use armilla_domain::run::{Attempt, Call, RunFacts, State};
-use armilla_store::{LeasedRun, StoreError};
+use armilla_domain::run::{Attempt, Call, RunStatus, State};
+use armilla_store::{LeasedRun, Line, StoreError};
+use chrono::{DateTime, Utc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::executor::{self, Work};
-use crate::host::Host;
+use crate::folded::Beginning;
+use crate::host::{Hold, Host};
 use crate::pending::{Pending, vars_json};
 use crate::time::until;
-use crate::{APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, RUN_JOURNAL_BYTES_MAX, RunView, SHUTDOWN_GRACE};
+use crate::{
+    APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, PARK_AFTER, RUN_JOURNAL_BYTES_MAX, RunView, SHUTDOWN_GRACE,
+};
 
 /// A sleep that stands for "no instant": the loop wakes for something else long before.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,12 +38,15 @@ pub(crate) struct Interpreter {
     calls: JoinSet<Attempt>,
     /// Calls under way, by visit: which attempt, and how to let it go.
     begun: HashMap<Visit, (u32, AbortHandle)>,
-    lost: CancellationToken,
+    hold: Hold,
+    /// Whether there may be messages that were not read yet.
+    is_told: bool,
 }
 
 /// Why the loop woke.
 enum Woken {
     Answered(Box<Attempt>),
+    Told,
     Due,
     AppendDue,
     TooLate,
@@ -49,45 +55,54 @@ enum Woken {
     GraceOver,
 }
 
+/// What a run does that nobody holds.
+pub(crate) fn status_of_waiting(state: &State) -> RunStatus {
+    match state.status() {
+        RunStatus::Running => RunStatus::Waiting,
+        other => other,
+    }
+}
+
 impl Interpreter {
     /// Drives a run from the state that its command left it in.
     pub(crate) async fn begin(
         host: Arc<Host>,
-        lost: CancellationToken,
+        hold: Hold,
         run: LeasedRun,
         state: State,
         pending: Pending,
     ) -> Result<(), StoreError> {
-        let calls = JoinSet::new();
-        let begun = HashMap::new();
-        Self { host, run, state, pending, pending_since: None, calls, begun, lost }.drive().await
+        Self::new(host, hold, run, state, pending, false).drive().await
     }
 
-    /// Drives a run from its journal: after a crash, a restart, or a stay in the queue.
-    pub(crate) async fn resume(host: Arc<Host>, lost: CancellationToken, run: LeasedRun) -> Result<(), StoreError> {
-        let workflow = host.workflow(run.workflow, run.version).await?;
-        let facts = RunFacts { run_id: run.id, workflow_id: run.workflow, started_at: run.started_at };
-        let mut state = State::new(workflow, facts);
+    /// Drives a run from its journal: after a crash, a restart, a wait, or a stay in the queue.
+    pub(crate) async fn resume(host: Arc<Host>, hold: Hold, run: LeasedRun) -> Result<(), StoreError> {
         if run.claims > CLAIMS_WITHOUT_PROGRESS_MAX {
-            // Its journal is not even read: reading it may be what stops hosts.
-            let message =
-                format!("{CLAIMS_WITHOUT_PROGRESS_MAX} times in a row a host stopped while it worked on this run");
-            let event = failure_of_run("run.poisoned", message);
-            state.apply(&event);
-            let entry = Entry { at: host.clock.now(), event };
-            let pending = Pending::new(&run, vec![entry]);
-            return Self::begin(host, lost, run, state, pending).await;
+            return park_what_stops_hosts(&host, &run).await;
         }
-        for entry in &host.store.journal(run.id).await? {
-            state.apply(&entry.event);
-        }
-        let pending = Pending::new(&run, Vec::new());
-        Self::begin(host, lost, run, state, pending).await
+        let journal = host.store.journal(run.id).await?;
+        let beginning = Beginning {
+            run: run.id,
+            workflow: run.workflow,
+            first_version: run.first_version,
+            started_at: run.started_at,
+        };
+        let state = host.fold(beginning, &journal).await?;
+        let pending = Pending::new(&run, Vec::new(), state.approvals());
+        Self::new(host, hold, run, state, pending, true).drive().await
+    }
+
+    fn new(host: Arc<Host>, hold: Hold, run: LeasedRun, state: State, pending: Pending, is_told: bool) -> Self {
+        let (calls, begun) = (JoinSet::new(), HashMap::new());
+        Self { host, run, state, pending, pending_since: None, calls, begun, hold, is_told }
     }
 
     async fn drive(mut self) -> Result<(), StoreError> {
         let mut grace = None;
         loop {
+            if std::mem::take(&mut self.is_told) && !self.read_messages().await? {
+                return Ok(());
+            }
             if !self.decide().await? {
                 return Ok(());
             }
@@ -95,15 +110,24 @@ impl Interpreter {
                 return self.end().await;
             }
             self.let_go_of_the_unwanted();
-            if grace.is_none() && !self.begin_due_calls().await? {
+            if grace.is_none() && self.may_begin() && !self.begin_due_calls().await? {
                 return Ok(());
             }
-            if grace.is_some() && self.calls.is_empty() {
-                return self.release().await;
+            if self.calls.is_empty() {
+                if grace.is_some() {
+                    return self.release().await;
+                }
+                if let Some(due_at) = self.nothing_to_do_until()
+                    && !self.hold.is_nudged()
+                {
+                    return self.park(due_at).await;
+                }
             }
             match self.wake(grace).await {
                 Woken::Answered(attempt) => self.take(*attempt),
-                Woken::Due => {}
+                Woken::Told => self.is_told = true,
+                // A decision that was made in time is there by now.
+                Woken::Due => self.is_told = !self.state.approvals().is_empty(),
                 Woken::AppendDue => {
                     if !self.append().await? {
                         return Ok(());
@@ -121,11 +145,46 @@ impl Interpreter {
         }
     }
 
+    /// The host's time, or the database's where that is later: what was due by its clock when the run was leased is due.
+    fn now(&self) -> DateTime<Utc> {
+        self.host.clock.now().max(self.run.leased_at)
+    }
+
+    /// Whether calls may begin: not while the run is paused, or waits in line.
+    fn may_begin(&self) -> bool {
+        self.run.admitted && self.state.status() != RunStatus::Paused
+    }
+
+    /// Takes in what the run was told. Says whether the lease still holds.
+    async fn read_messages(&mut self) -> Result<bool, StoreError> {
+        let messages = tokio::select! {
+            messages = self.host.store.inbox(self.run.id) => messages?,
+            () = self.hold.lost.cancelled() => return Ok(false),
+        };
+        let (now, chance) = (self.now(), self.host.chance.fraction());
+        for (id, message) in messages {
+            if self.pending.has_consumed(id) {
+                continue;
+            }
+            if let Some(event) = self.state.receive(message, now, chance) {
+                self.state.apply(&event);
+                self.record(event);
+            }
+            self.pending.consume(id);
+            self.pending_since.get_or_insert_with(Instant::now);
+        }
+        Ok(true)
+    }
+
     /// Takes every decision there is, in turns, so that a long chain of them neither keeps others from running nor outlives
     /// the run's own bounds. Says whether the lease still holds.
     async fn decide(&mut self) -> Result<bool, StoreError> {
+        if !self.run.admitted {
+            return Ok(true);
+        }
         loop {
-            let events = self.state.decide(&self.host.templates);
+            let now = self.now();
+            let events = self.state.decide(&self.host.templates, now);
             if events.is_empty() {
                 return Ok(true);
             }
@@ -135,7 +194,7 @@ impl Interpreter {
             if self.pending.len() >= PENDING_ENTRIES_MAX && !self.append().await? {
                 return Ok(false);
             }
-            let is_late = self.state.deadline().is_some_and(|deadline| deadline <= self.host.clock.now());
+            let is_late = self.state.deadline().is_some_and(|deadline| deadline <= now);
             let out_of_bounds = if is_late {
                 Some(self.state.time_out())
             } else if self.pending.journal_bytes() > RUN_JOURNAL_BYTES_MAX {
@@ -150,29 +209,55 @@ impl Interpreter {
                 return Ok(true);
             }
             tokio::task::yield_now().await;
-            if self.lost.is_cancelled() {
+            if self.hold.lost.is_cancelled() {
                 return Ok(false);
             }
         }
     }
 
+    /// The calls that are owed and were not begun.
+    fn owed(&self) -> impl Iterator<Item = Call> {
+        self.state.calls().into_iter().filter(|call| !self.is_begun(call))
+    }
+
+    /// When the run can go on of itself, where nothing needs a host until then: `Some(None)` where only a message wakes it.
+    fn nothing_to_do_until(&self) -> Option<Option<DateTime<Utc>>> {
+        let deadline = self.state.deadline();
+        if !self.may_begin() {
+            // What waits in line is not yet late.
+            return Some(deadline.filter(|_| self.run.admitted));
+        }
+        let (now, mut due) = (self.now(), deadline);
+        for instant in
+            self.owed().map(|call| call.not_before).chain([self.state.next_wake().map(Some)].into_iter().flatten())
+        {
+            // A call without an instant is due at once.
+            let instant = instant?;
+            due = Some(due.map_or(instant, |due| due.min(instant)));
+        }
+        let waits_long = due.is_none_or(|due| due > now + PARK_AFTER);
+        waits_long.then_some(due)
+    }
+
     /// Waits for whatever comes first.
     async fn wake(&mut self, grace: Option<Instant>) -> Woken {
-        let now = self.host.clock.now();
-        let waits: Vec<_> = self.state.calls().into_iter().filter(|call| !self.is_begun(call)).collect();
-        let due = waits.iter().filter_map(|call| call.not_before).min().filter(|_| grace.is_none());
+        let now = self.now();
+        let begins = grace.is_none() && self.may_begin();
+        let retry = self.owed().filter_map(|call| call.not_before).min().filter(|_| begins);
+        let due = [retry, self.state.next_wake()].into_iter().flatten().min().filter(|_| begins);
         let due = due.map_or(FAR, |due| until(now, due));
         let too_late = self.state.deadline().map_or(FAR, |deadline| until(now, deadline));
         let append = self.pending_since.map_or(Instant::now() + FAR, |since| since + APPEND_DELAY_MAX);
         let grace_over = grace.unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
             biased;
-            () = self.lost.cancelled() => Woken::Lost,
+            () = self.hold.lost.cancelled() => Woken::Lost,
             Some(done) = self.calls.join_next() => match done {
                 Ok(attempt) => Woken::Answered(Box::new(attempt)),
                 // Only a call that was let go ends without an answer; a panic is one that the executor has caught.
                 Err(_) => Woken::Due,
             },
+            () = self.hold.nudged() => Woken::Told,
             () = self.host.stopping.cancelled(), if grace.is_none() => Woken::Stopping,
             () = tokio::time::sleep(too_late) => Woken::TooLate,
             () = tokio::time::sleep(due) => Woken::Due,
@@ -184,10 +269,8 @@ impl Interpreter {
     /// Begins every call that may be made now. Whatever was decided before it is durable first, unless the call can touch
     /// nothing: then both may be computed again after a crash. Says whether the lease still holds.
     async fn begin_due_calls(&mut self) -> Result<bool, StoreError> {
-        let now = self.host.clock.now();
-        let is_due = |call: &Call| call.not_before.is_none_or(|at| at <= now);
-        let due: Vec<Call> =
-            self.state.calls().into_iter().filter(|call| is_due(call) && !self.is_begun(call)).collect();
+        let now = self.now();
+        let due: Vec<Call> = self.owed().filter(|call| call.not_before.is_none_or(|at| at <= now)).collect();
         let touches_the_world =
             due.iter().any(|call| !executor::is_pure(&self.host, self.run.workspace, self.state.plugins(), &call.kind));
         if touches_the_world && !self.append().await? {
@@ -232,14 +315,19 @@ impl Interpreter {
         debug!(run.id = %self.run.id, kind = event.kind(), step = event.visit().map(|visit| visit.step.as_str()),
             "`{}` of `{}`", event.kind(), self.run.id);
         self.pending.push(self.host.clock.now(), event);
+        self.pending.abandon(self.state.take_abandoned());
         self.pending_since.get_or_insert_with(Instant::now);
     }
 
     async fn append(&mut self) -> Result<bool, StoreError> {
+        self.append_and(None).await
+    }
+
+    async fn append_and(&mut self, let_go: Option<Option<DateTime<Utc>>>) -> Result<bool, StoreError> {
         self.pending_since = None;
         tokio::select! {
-            held = self.pending.append(&self.host.store, &self.state) => held,
-            () = self.lost.cancelled() => Ok(false),
+            held = self.pending.append(&self.host, &self.state, let_go) => held,
+            () = self.hold.lost.cancelled() => Ok(false),
         }
     }
 
@@ -252,24 +340,47 @@ impl Interpreter {
         let (id, status) = (self.run.id, self.state.status());
         info!(run.id = %id, status = status.as_str(), "Run `{id}` ended: {}", status.as_str());
         if self.host.waiting.is_awaited(id) {
-            let started_at = self.run.started_at;
-            self.host.waiting.announce(
-                id,
-                RunView {
-                    id,
-                    workflow: self.run.workflow,
-                    version: self.run.version,
-                    status,
-                    input: Arc::clone(self.state.input()),
-                    vars: vars_json(&self.state),
-                    output: self.state.output(),
-                    error: self.state.error().cloned(),
-                    created_at: started_at,
-                    started_at: Some(started_at),
-                    finished_at,
-                },
-            );
+            let view = self.view(status, finished_at);
+            self.host.waiting.announce(id, view);
+        } else if self.run.epoch > 1 {
+            // Whoever waits for it does so at the host where it began.
+            self.host.tell_others(id);
         }
+        if let Some(key) = self.run.concurrency_key.take() {
+            let line = Line { workflow: self.run.workflow, key };
+            match self.host.store.admit_next(&line).await {
+                Ok(admitted) => self.host.wake(&admitted),
+                // The sweep does it a moment later.
+                Err(error) => warn!("The next run of `{}` could not be admitted: {error}", line.key),
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, status: RunStatus, finished_at: Option<DateTime<Utc>>) -> RunView {
+        let started_at = self.run.started_at;
+        RunView {
+            id: self.run.id,
+            workflow: self.run.workflow,
+            version: self.run.version,
+            status,
+            input: Arc::clone(self.state.input()),
+            vars: vars_json(&self.state),
+            output: self.state.output(),
+            error: self.state.error().cloned(),
+            created_at: started_at,
+            started_at: Some(started_at),
+            finished_at,
+            parent: self.run.parent,
+            forked_from: None,
+        }
+    }
+
+    /// Keeps what is known and lets go until something happens: nothing of a run that waits stays on a host.
+    async fn park(mut self, due_at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        let status = if self.run.admitted { status_of_waiting(&self.state) } else { RunStatus::Queued };
+        debug!(run.id = %self.run.id, status = status.as_str(), "Run `{}` is let go until something happens", self.run.id);
+        self.append_and(Some(due_at)).await?;
         Ok(())
     }
 
@@ -280,9 +391,22 @@ impl Interpreter {
             return Ok(());
         }
         self.host.store.release_run(self.run.id, self.run.epoch, true).await?;
+        self.host.tell_others(self.run.id);
         info!(run.id = %self.run.id, "Run `{}` is let go, to be resumed", self.run.id);
         Ok(())
     }
+}
+
+/// A run that was taken up several times without getting on is held until somebody looks at it. Its journal is not even read:
+/// reading it may be what stops hosts.
+async fn park_what_stops_hosts(host: &Host, run: &LeasedRun) -> Result<(), StoreError> {
+    let reason = format!(
+        "{CLAIMS_WITHOUT_PROGRESS_MAX} times in a row a host stopped while it worked on this run; resume it to try again"
+    );
+    warn!(run.id = %run.id, "Run `{}` is paused: {reason}", run.id);
+    let event = Event::RunPaused { by: "armilla".to_owned(), reason: Some(reason) };
+    let entry = Entry { at: host.clock.now(), event };
+    crate::pending::pause(host, run, entry).await.map(drop)
 }
 
 fn failure_of_run(code: &str, message: String) -> Event {

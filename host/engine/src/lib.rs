@@ -7,17 +7,25 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agents;
+mod approvals;
+mod children;
+mod committer;
+mod control;
 mod definitions;
 mod error;
+mod event_ids;
 mod executor;
+mod folded;
 mod host;
 mod interpreter;
 mod pending;
 mod plugins;
 mod reader;
 mod runs;
+mod sweep;
 mod time;
 mod waiting;
+mod wakeups;
 mod workflows;
 
 use std::sync::Arc;
@@ -30,8 +38,11 @@ use armilla_store::Store;
 use uuid::Uuid;
 
 pub use agents::AgentView;
+pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
+pub use armilla_store::RunFilter;
+pub use control::{BULK_RUNS_MAX, BulkAction, BulkOutcome, ForkRun, RetryRun, TargetVersion};
 pub use error::CommandError;
 pub use plugins::{
     Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
@@ -39,8 +50,8 @@ pub use plugins::{
     PluginView, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload,
     UploadError, VersionView,
 };
-pub use reader::RunView;
-pub use runs::StartRun;
+pub use reader::{RunEventView, RunView};
+pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun};
 pub use time::{Chance, Clock, SystemChance, SystemClock};
 pub use workflows::{NewWorkflow, WorkflowView};
 
@@ -51,7 +62,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// How often leases are renewed: often enough to fail twice.
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 /// How long a host waits between looks for runs that nobody works on.
-pub const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+pub const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 /// Runs claimed by one look.
 pub const CLAIM_BATCH: u32 = 100;
 /// How long running steps may take to end when the host stops; the rest is resumed later.
@@ -60,10 +71,36 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 /// Bytes that the journal of one run may weigh. A host folds all of it when it takes the run up, several times that in memory.
 pub const RUN_JOURNAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
-/// How often a run may be taken up without getting on: one that ends every host it meets must not meet them all.
-pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 8;
+/// How often a run may be taken up without getting on before it is paused: one that ends every host it meets must not meet them
+/// all.
+pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 3;
+/// A run that has nothing to do for longer than this is let go: less, and giving it back and taking it up again costs more.
+pub const PARK_AFTER: Duration = Duration::from_secs(2);
+/// Requests that start a run and are under way at once on one host; one more is asked to come back.
+pub const STARTS_AT_ONCE_MAX: usize = 256;
+/// How deep runs may start runs.
+pub const CHILD_DEPTH_MAX: i32 = 10;
+/// Bytes of one output, as JSON, where the operator does not say.
+pub const OUTPUT_BYTES_MAX_DEFAULT: u64 = 1024 * 1024;
+/// How long ended runs are kept where neither the workflow nor the operator says.
+pub const RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How long what need not be durable yet may stay out of sight.
 pub const APPEND_DELAY_MAX: Duration = Duration::from_millis(100);
+
+/// What an operator decided about runs.
+#[derive(Debug, Clone)]
+pub struct RunLimits {
+    /// Bytes of the output of one step, as JSON.
+    pub output_bytes: u64,
+    /// How long ended runs are kept where their workflow does not say; for ever where absent.
+    pub retention: Option<Duration>,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT) }
+    }
+}
 
 /// What the engine works with.
 pub struct Parts {
@@ -77,6 +114,8 @@ pub struct Parts {
     pub policy: PluginPolicy,
     /// Seals secrets.
     pub sealing: SealingKey,
+    /// What an operator decided about runs.
+    pub limits: RunLimits,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and draws jitter.

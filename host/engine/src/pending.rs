@@ -1,15 +1,19 @@
 //! Entries that were decided and are not durable yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::id::RunId;
+use armilla_domain::id::{ApprovalId, RunId};
 use armilla_domain::journal::{Entry, Event};
-use armilla_domain::run::State;
-use armilla_store::{Append, Appended, LeasedRun, RunEnd, Store, StoreError};
+use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
+use armilla_store::{Append, Asked, LeasedRun, Rows, RunEnd, StoreError, Then};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::time::timeout;
 use tracing::warn;
+
+use crate::host::Host;
+use crate::interpreter::status_of_waiting;
 
 /// How long one append may take before it is made again: a network that swallows packets gives no answer at all.
 const APPEND_MAX: Duration = Duration::from_secs(15);
@@ -21,17 +25,25 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 /// The end of one run's journal: what is durable, and what is to be.
 pub(crate) struct Pending {
     run: RunId,
+    parent: Option<RunId>,
+    admitted: bool,
     epoch: i64,
     journal_len: i32,
     /// What the durable part weighs.
     journal_bytes: i64,
     entries: Vec<Entry>,
+    /// Messages that the entries have taken in.
+    consumed: Vec<i64>,
+    abandoned: Vec<RunId>,
+    /// The decisions that the run waits for, as far as the database knows.
+    asked: Vec<OpenApproval>,
 }
 
 impl Pending {
-    pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>) -> Self {
-        let LeasedRun { id, epoch, journal_len, journal_bytes, .. } = *run;
-        Self { run: id, epoch, journal_len, journal_bytes, entries }
+    pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>, asked: Vec<OpenApproval>) -> Self {
+        let LeasedRun { id, parent, admitted, epoch, journal_len, journal_bytes, .. } = *run;
+        let (consumed, abandoned) = (Vec::new(), Vec::new());
+        Self { run: id, parent, admitted, epoch, journal_len, journal_bytes, entries, consumed, abandoned, asked }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -47,8 +59,22 @@ impl Pending {
         self.entries.push(Entry { at, event });
     }
 
+    /// A message was taken in, whether it made an entry or not.
+    pub(crate) fn consume(&mut self, message: i64) {
+        self.consumed.push(message);
+    }
+
+    pub(crate) fn has_consumed(&self, message: i64) -> bool {
+        self.consumed.contains(&message)
+    }
+
+    /// These runs are waited for no more.
+    pub(crate) fn abandon(&mut self, children: Vec<RunId>) {
+        self.abandoned.extend(children);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.consumed.is_empty()
     }
 
     /// When the last entry was made.
@@ -56,25 +82,30 @@ impl Pending {
         self.entries.last().map(|entry| entry.at)
     }
 
-    /// Makes everything durable in one statement, however long the database is away. `Ok(false)` where the lease is lost.
+    /// Makes everything durable in one statement, however long the database is away, and lets the run go where `let_go` says
+    /// so. `Ok(false)` where the lease is lost.
     ///
     /// # Errors
     /// Where the statement itself is refused, which no waiting mends.
-    pub(crate) async fn append(&mut self, store: &Store, state: &State) -> Result<bool, StoreError> {
-        if self.entries.is_empty() {
+    pub(crate) async fn append(
+        &mut self,
+        host: &Host,
+        state: &State,
+        let_go: Option<Option<DateTime<Utc>>>,
+    ) -> Result<bool, StoreError> {
+        if self.is_empty() && let_go.is_none() {
             return Ok(true);
         }
-        let append = Append {
-            run: self.run,
-            epoch: self.epoch,
-            journal_len: self.journal_len,
-            entries: &self.entries,
-            end: run_end(state),
+        let append = Arc::new(self.make(host, state, let_go)?);
+        let told: Vec<RunId> = match &append.then {
+            Then::End(RunEnd { told_parent: Some((parent, _)), .. }) => vec![*parent],
+            _ => Vec::new(),
         };
+        let told: Vec<RunId> = told.into_iter().chain(append.abandoned.iter().copied()).collect();
         let mut delay = RETRY_DELAY;
-        let appended = loop {
-            let appended = timeout(APPEND_MAX, store.append(&append)).await.unwrap_or(Err(StoreError::TimedOut));
-            match appended {
+        let held = loop {
+            let written = timeout(APPEND_MAX, host.committer.append(Arc::clone(&append))).await;
+            match written.unwrap_or(Err(StoreError::TimedOut)) {
                 Err(error) if error.is_unavailable() => {
                     warn!(run.id = %self.run, delay_ms = delay.as_millis() as u64, "The journal of `{}` waits: {error}", self.run);
                     tokio::time::sleep(delay).await;
@@ -83,29 +114,84 @@ impl Pending {
                 settled => break settled?,
             }
         };
-        self.journal_len += self.entries.len() as i32;
-        self.entries.clear();
-        match appended {
-            Appended::Yes { bytes } => {
-                self.journal_bytes += bytes;
-                Ok(true)
+        if held {
+            self.journal_len += self.entries.len() as i32;
+            self.journal_bytes += append.entries.bytes();
+            self.entries.clear();
+            self.consumed.clear();
+            self.abandoned.clear();
+            if append.approvals.is_some() {
+                self.asked = state.approvals();
             }
-            Appended::LeaseLost => Ok(false),
+            host.wake(&told);
+        }
+        Ok(held)
+    }
+
+    fn make(&self, host: &Host, state: &State, let_go: Option<Option<DateTime<Utc>>>) -> Result<Append, StoreError> {
+        let status = state.status();
+        let then = if status.is_final() {
+            Then::End(self.end(host, state))
+        } else if let Some(due_at) = let_go {
+            let waits = if self.admitted { status_of_waiting(state) } else { RunStatus::Queued };
+            Then::LetGo { status: waits, due_at }
+        } else {
+            Then::GoOn { status }
+        };
+        let asked = state.approvals();
+        let approvals = (asked != self.asked).then(|| asked.into_iter().map(|asked| self.ask(host, asked)).collect());
+        Ok(Append {
+            run: self.run,
+            epoch: self.epoch,
+            journal_len: self.journal_len,
+            entries: Rows::of(&self.entries)?,
+            then,
+            consumed: self.consumed.clone(),
+            abandoned: self.abandoned.clone(),
+            approvals,
+        })
+    }
+
+    fn ask(&self, host: &Host, asked: OpenApproval) -> Asked {
+        let OpenApproval { visit, message, approvers, expires_at } = asked;
+        let id = ApprovalId::from_parts(host.unix_millis(), host.chance.bytes());
+        Asked { id, visit, message, approvers, expires_at }
+    }
+
+    fn end(&self, host: &Host, state: &State) -> RunEnd {
+        let status = state.status();
+        let told = self.parent.map(|parent| {
+            let (output, error) = (Arc::new(state.output()), state.error().cloned());
+            (parent, Message::ChildEnded { run: self.run, status, output, error })
+        });
+        RunEnd {
+            status,
+            vars: vars_json(state).to_string(),
+            output: state.output().to_string(),
+            error: state.error().and_then(|error| serde_json::to_string(error).ok()),
+            error_code: state.error().map(|error| error.code.clone()),
+            retain: state.workflow().retention.of(status).or(host.limits.retention),
+            told_parent: told,
         }
     }
-}
-
-fn run_end(state: &State) -> Option<RunEnd> {
-    let status = state.status();
-    status.is_final().then(|| RunEnd {
-        status,
-        vars: vars_json(state).to_string(),
-        output: state.output().to_string(),
-        error: state.error().and_then(|error| serde_json::to_string(error).ok()),
-    })
 }
 
 /// The variables of a run as one JSON object.
 pub(crate) fn vars_json(state: &State) -> Value {
     Value::Object(state.variables().iter().map(|(name, value)| (name.clone(), Value::clone(value))).collect())
+}
+
+/// Pauses a run whose state is not known, and lets it go.
+pub(crate) async fn pause(host: &Host, run: &LeasedRun, entry: Entry) -> Result<bool, StoreError> {
+    let append = Append {
+        run: run.id,
+        epoch: run.epoch,
+        journal_len: run.journal_len,
+        entries: Rows::of(&[entry])?,
+        then: Then::LetGo { status: RunStatus::Paused, due_at: None },
+        consumed: Vec::new(),
+        abandoned: Vec::new(),
+        approvals: None,
+    };
+    host.committer.append(Arc::new(append)).await
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, Failure};
-use armilla_domain::run::{AttemptRecord, RunFacts, RunStatus, State, history};
-use armilla_store::{RunRow, StoreError};
+use armilla_domain::run::{AttemptRecord, AttemptStatus, RunStatus, history};
+use armilla_store::{RunFilter, RunRow, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::folded::Beginning;
 use crate::pending::vars_json;
 use crate::waiting::Waiter;
 use crate::{CommandError, Engine};
@@ -43,6 +44,21 @@ pub struct RunView {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The run that waits for it.
+    pub parent: Option<RunId>,
+    /// The run that its journal was begun from.
+    pub forked_from: Option<RunId>,
+}
+
+/// One entry of a run's journal.
+#[derive(Debug, Clone)]
+pub struct RunEventView {
+    /// Its place, from 1, without gaps.
+    pub number: i32,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub event: Event,
 }
 
 impl Engine {
@@ -61,7 +77,7 @@ impl Engine {
             return Ok(view_of_ended(row, input)?);
         }
         let journal = store.journal(id).await?;
-        let state = self.fold(&row, &journal).await?;
+        let state = self.host.fold(beginning(&row), &journal).await?;
         Ok(RunView { input: Arc::clone(state.input()), vars: vars_json(&state), ..view_without_payload(row)? })
     }
 
@@ -83,11 +99,52 @@ impl Engine {
         };
         Ok(history(&journal)
             .into_iter()
-            .map(|record| {
+            .map(|mut record| {
                 let kind = kind_of(&record);
+                if record.status == AttemptStatus::Running && matches!(kind, "wait" | "approval" | "workflow") {
+                    record.status = AttemptStatus::Waiting;
+                }
                 (record, kind)
             })
             .collect())
+    }
+
+    /// The entries of a run's journal after the one of number `after`, at most `limit`, and whether the run has ended and these
+    /// are the last.
+    ///
+    /// # Errors
+    /// Where there is no such run, or the database is away.
+    pub async fn run_events(
+        &self,
+        workspace: WorkspaceId,
+        id: RunId,
+        after: i32,
+        limit: u32,
+    ) -> Result<(Vec<RunEventView>, bool), CommandError> {
+        let store = &self.host.store;
+        let (journal_len, has_ended) = store.progress(workspace, id).await?.ok_or(CommandError::UnknownRun(id))?;
+        if journal_len <= after {
+            return Ok((Vec::new(), has_ended));
+        }
+        let entries = store.journal_after(id, after, limit).await?;
+        let last = entries.last().map_or(after, |(number, _)| *number);
+        let events = entries.into_iter().map(|(number, Entry { at, event })| RunEventView { number, at, event });
+        Ok((events.collect(), has_ended && last >= journal_len))
+    }
+
+    /// Runs of a workspace, newest first, without their payloads.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn runs(
+        &self,
+        workspace: WorkspaceId,
+        filter: &RunFilter,
+        before: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<RunView>, CommandError> {
+        let rows = self.host.store.runs(workspace, filter, before, limit).await?;
+        Ok(rows.into_iter().map(view_without_payload).collect::<Result<_, _>>()?)
     }
 
     /// Runs of a workflow, newest first, without their payloads.
@@ -102,7 +159,8 @@ impl Engine {
         limit: u32,
     ) -> Result<Vec<RunView>, CommandError> {
         let store = &self.host.store;
-        let rows = store.runs_of_workflow(workspace, workflow, before, limit).await?;
+        let filter = RunFilter { workflow: Some(workflow), ..RunFilter::default() };
+        let rows = store.runs(workspace, &filter, before, limit).await?;
         // A deleted workflow is known by its runs.
         if rows.is_empty() && before.is_none() && store.newest_version(workspace, workflow).await?.is_none() {
             return Err(CommandError::UnknownWorkflow(workflow));
@@ -123,7 +181,7 @@ impl Engine {
         loop {
             tokio::select! {
                 biased;
-                view = waiter.ending() => return Ok(view),
+                told = waiter.ending() => if let Some(view) = told { return Ok(view) },
                 () = self.host.stopping.cancelled() => return self.run(workspace, id).await,
                 () = tokio::time::sleep_until(deadline.min(Instant::now() + POLL)) => {}
             }
@@ -138,15 +196,15 @@ impl Engine {
             }
         }
     }
+}
 
-    async fn fold(&self, row: &RunRow, journal: &[Entry]) -> Result<State, StoreError> {
-        let workflow = self.host.workflow(row.workflow, row.version).await?;
-        let started_at = row.started_at.unwrap_or(row.created_at);
-        let mut state = State::new(workflow, RunFacts { run_id: row.id, workflow_id: row.workflow, started_at });
-        for entry in journal {
-            state.apply(&entry.event);
-        }
-        Ok(state)
+/// What a run began with.
+pub(crate) fn beginning(row: &RunRow) -> Beginning {
+    Beginning {
+        run: row.id,
+        workflow: row.workflow,
+        first_version: row.first_version,
+        started_at: row.started_at.unwrap_or(row.created_at),
     }
 }
 
@@ -173,6 +231,8 @@ fn view_without_payload(row: RunRow) -> Result<RunView, StoreError> {
         created_at: row.created_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
+        parent: row.parent,
+        forked_from: row.forked_from,
     })
 }
 

@@ -1,143 +1,258 @@
-//! Commands on runs.
+//! Starting runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::definition::InputSchema;
+use armilla_domain::definition::{CONCURRENCY_KEY_CHARS_MAX, InputSchema, OnLimit, Workflow};
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
-use armilla_domain::run::{RunFacts, RunStatus, State};
-use armilla_store::{LeasedRun, NewRun};
+use armilla_domain::run::{ChildOf, RunFacts, RunStatus, State};
+use armilla_domain::template::Scope;
+use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, Rows, Started};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tracing::info;
 
-use crate::host::{self, Place};
+use crate::host::{self, Host, Place};
 use crate::interpreter::Interpreter;
 use crate::pending::Pending;
 use crate::{CommandError, Engine, RunView};
+
+/// Characters of a caller's idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
 /// A run to be started.
 #[derive(Debug)]
 pub struct StartRun {
     /// Of which workflow.
     pub workflow: WorkflowId,
+    /// Which version; the newest where absent.
+    pub version: Option<i32>,
     /// What it is given: an object that fits the definition's `inputSchema`.
     pub input: Value,
     /// W3C `traceparent` of the caller, to pass on.
     pub traceparent: Option<String>,
+    /// What makes the same request again find this run, for a day: at most [`IDEMPOTENCY_KEY_CHARS_MAX`].
+    pub idempotency_key: Option<String>,
+}
+
+/// On whose behalf a run begins.
+#[derive(Default)]
+pub(crate) struct Beginner {
+    pub(crate) parent: Option<ChildOf>,
+    /// Key and digest.
+    pub(crate) idempotency: Option<(String, String)>,
+}
+
+/// What became of a run to be.
+pub(crate) enum Begun {
+    /// It is there; this is how it stood then.
+    Started(Box<RunView>),
+    /// It was there already.
+    Exists,
+    /// The key was used before.
+    Repeated { run: RunId, digest: String },
 }
 
 impl Engine {
-    /// Starts a run and gives it as soon as it has ended, or as it stands after `bound`. The run depends on neither.
+    /// Starts a run and gives it as soon as it has ended, or as it stands after `bound`. The run depends on neither. A request
+    /// whose key was used before gives the run that it started then.
     ///
     /// # Errors
-    /// [`CommandError::UnknownWorkflow`], or [`CommandError::Invalid`] with every fault of the input, pointers relative to it.
+    /// [`CommandError::UnknownWorkflow`]; [`CommandError::Invalid`] with every fault of the input, pointers relative to it;
+    /// [`CommandError::KeyReused`] where the key was used for something else; [`CommandError::TooManyRuns`] where the workflow
+    /// says so; [`CommandError::Overloaded`].
     pub async fn start_run(
         &self,
         workspace: WorkspaceId,
         command: StartRun,
         bound: Duration,
     ) -> Result<RunView, CommandError> {
-        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        let mut id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
-        let waiter = self.host.waiting.join(id);
+        let mut waiter = self.host.waiting.join(id);
+        let digest = digest_of(&command);
+        let idempotency = command.idempotency_key.clone().map(|key| (key, digest.clone()));
         // In a task of its own: a caller that hangs up must not leave a run that is in the database and that nobody drives.
-        let engine = self.clone();
-        let begun = tokio::spawn(async move { engine.begin_run(workspace, id, command).await });
-        let as_started = begun.await.map_err(|_| CommandError::Panicked)??;
+        let host = Arc::clone(&self.host);
+        let begun =
+            tokio::spawn(
+                async move { begin(&host, workspace, id, command, Beginner { parent: None, idempotency }).await },
+            );
+        let as_started = match begun.await.map_err(|_| CommandError::Panicked)?? {
+            Begun::Started(view) => Some(*view),
+            Begun::Exists => None,
+            Begun::Repeated { run, digest: known } if known == digest => {
+                (id, waiter) = (run, self.host.waiting.join(run));
+                None
+            }
+            Begun::Repeated { run, .. } => return Err(CommandError::KeyReused(run)),
+        };
+        drop(room);
         let view = if bound.is_zero() {
             self.run(workspace, id).await
         } else {
             self.wait_for_end(waiter, workspace, id, bound).await
         };
-        match view {
+        match (view, as_started) {
             // The run exists, and whoever started it must learn its id, even if no more can be said right now.
-            Err(CommandError::Store(error)) if error.is_unavailable() => Ok(as_started),
-            view => view,
+            (Err(CommandError::Store(error)), Some(as_started)) if error.is_unavailable() => Ok(as_started),
+            (view, _) => view,
         }
     }
+}
 
-    /// Begins a run, and gives it as it stands then.
-    async fn begin_run(&self, workspace: WorkspaceId, id: RunId, command: StartRun) -> Result<RunView, CommandError> {
-        let StartRun { workflow: workflow_id, input, traceparent } = command;
-        if self.host.stopping.is_cancelled() {
-            return Err(CommandError::Stopping);
-        }
-        let version = self.host.store.newest_version(workspace, workflow_id).await?;
-        let version = version.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
-        let workflow = self.host.workflow(workflow_id, version).await?;
-        check_input(workflow.input_schema.as_ref(), &input)?;
+/// Begins a run, and gives it as it stands then.
+pub(crate) async fn begin(
+    host: &Arc<Host>,
+    workspace: WorkspaceId,
+    id: RunId,
+    command: StartRun,
+    beginner: Beginner,
+) -> Result<Begun, CommandError> {
+    let StartRun { workflow: workflow_id, version, input, traceparent, .. } = command;
+    if host.stopping.is_cancelled() {
+        return Err(CommandError::Stopping);
+    }
+    let newest = host.store.newest_version(workspace, workflow_id).await?;
+    let newest = newest.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
+    let version = version.unwrap_or(newest);
+    if !(1..=newest).contains(&version) {
+        return Err(CommandError::UnknownWorkflowVersion { workflow: workflow_id, version });
+    }
+    let workflow = host.workflow(workflow_id, version).await?;
+    check_input(workflow.input_schema.as_ref(), &input)?;
+    let place_in_line = place_in_line(host, workflow_id, &workflow, &input)?;
 
-        let started_at = self.host.clock.now();
-        let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
-        let input = Arc::new(input);
-        let plugins = self.host.catalog.snapshot().pins(workspace, state.workflow());
-        let components: Vec<String> = plugins.iter().map(|pin| pin.digest.clone()).collect();
-        let first = Event::RunStarted { input, plugins };
-        state.apply(&first);
-        let mut entries = vec![Entry { at: started_at, event: first }];
-        // Without a place on this host the run waits in the database for one.
-        let place = Place::take(&self.host);
-        let mut undurable = Vec::new();
-        if place.is_some() {
-            // What can be decided at once is durable with the run itself, which saves a statement; but for an end, which
-            // the interpreter writes together with what the run answers.
-            let decided = state.decide(&self.host.templates);
-            let decided = decided.into_iter().map(|event| Entry { at: started_at, event });
-            let ended = state.status().is_final();
-            (if ended { &mut undurable } else { &mut entries }).extend(decided);
+    let started_at = host.clock.now();
+    let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
+    let input = Arc::new(input);
+    let plugins = host.catalog.snapshot().pins(workspace, state.workflow());
+    let components: Vec<String> = plugins.iter().map(|pin| pin.digest.clone()).collect();
+    let first = Event::RunStarted { input, plugins };
+    state.apply(&first);
+    let mut entries = vec![Entry { at: started_at, event: first }];
+    // Without a place on this host the run waits in the database for one; so does one of which only so many go on at once,
+    // since whether it may is known only when it is there.
+    let place = if place_in_line.is_none() { Place::take(host) } else { None };
+    let mut undurable = Vec::new();
+    if place.is_some() {
+        // What can be decided at once is durable with the run itself, which saves a statement; but for an end, which the
+        // interpreter writes together with what the run answers, and for an approval, which others must find.
+        let decided = state.decide(&host.templates, started_at);
+        let decided = decided.into_iter().map(|event| Entry { at: started_at, event });
+        let ended = state.status().is_final() || !state.approvals().is_empty();
+        (if ended { &mut undurable } else { &mut entries }).extend(decided);
+    }
+    let rows = Rows::of(&entries)?;
+    let new = NewRun {
+        id,
+        workspace,
+        workflow: workflow_id,
+        version,
+        started_at,
+        lease: place.is_some().then(|| host.lease()),
+        traceparent: traceparent.as_deref(),
+        entries: &rows,
+        plugins: (!components.is_empty()).then_some(components.as_slice()),
+        parent: beginner.parent.clone(),
+        place_in_line: place_in_line.clone(),
+        idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
+    };
+    match host.store.start_run(&new).await? {
+        Started::Yes { .. } => {}
+        Started::Exists => return Ok(Begun::Exists),
+        Started::Repeated { run, digest } => return Ok(Begun::Repeated { run, digest }),
+        Started::NoWorkflow => return Err(CommandError::UnknownWorkflow(workflow_id)),
+        Started::TooMany => {
+            let max = place_in_line.map_or(0, |place| place.max);
+            return Err(CommandError::TooManyRuns { workflow: workflow_id, max });
         }
-        let started = self
-            .host
-            .store
-            .start_run(NewRun {
-                id,
-                workspace,
-                workflow: workflow_id,
-                version,
-                started_at,
-                lease: place.is_some().then(|| self.host.lease()),
-                traceparent: traceparent.as_deref(),
-                entries: &entries,
-                plugins: (!components.is_empty()).then_some(components.as_slice()),
-            })
-            .await?;
-        if !started {
-            return Err(CommandError::UnknownWorkflow(workflow_id));
-        }
-        info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
-        let as_started = RunView {
-            id,
-            workflow: workflow_id,
-            version,
-            status: if place.is_some() { RunStatus::Running } else { RunStatus::Queued },
-            input: Arc::clone(state.input()),
-            vars: Value::Object(serde_json::Map::new()),
-            output: Value::Null,
-            error: None,
-            created_at: started_at,
-            started_at: Some(started_at),
-            finished_at: None,
-        };
-        if let Some(place) = place {
+    }
+    info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
+    let as_started = RunView {
+        id,
+        workflow: workflow_id,
+        version,
+        status: if place.is_some() { RunStatus::Running } else { RunStatus::Queued },
+        input: Arc::clone(state.input()),
+        vars: Value::Object(serde_json::Map::new()),
+        output: Value::Null,
+        error: None,
+        created_at: started_at,
+        started_at: Some(started_at),
+        finished_at: None,
+        parent: beginner.parent.as_ref().map(|parent| parent.run),
+        forked_from: None,
+    };
+    match place {
+        None => host.wake(&[id]),
+        Some(place) => {
             let run = LeasedRun {
                 id,
                 workspace,
                 workflow: workflow_id,
                 version,
+                first_version: version,
+                parent: beginner.parent.as_ref().map(|parent| parent.run),
+                depth: beginner.parent.as_ref().map_or(0, |parent| parent.depth),
+                concurrency_key: None,
+                admitted: true,
+                leased_at: started_at,
                 epoch: 1,
                 started_at,
                 traceparent,
                 journal_len: entries.len() as i32,
-                journal_bytes: 0,
+                journal_bytes: rows.bytes(),
                 claims: 1,
             };
-            let pending = Pending::new(&run, undurable);
-            host::spawn(&self.host, place, run, |host, lost, run| Interpreter::begin(host, lost, run, state, pending));
+            let pending = Pending::new(&run, undurable, Vec::new());
+            host::spawn(host, place, run, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
         }
-        Ok(as_started)
     }
+    Ok(Begun::Started(Box::new(as_started)))
+}
+
+/// In which line a run stands, where its workflow bounds how many go on at once.
+fn place_in_line(
+    host: &Host,
+    workflow_id: WorkflowId,
+    workflow: &Workflow,
+    input: &Value,
+) -> Result<Option<PlaceInLine>, CommandError> {
+    let Some(concurrency) = &workflow.concurrency else { return Ok(None) };
+    let key = match &concurrency.key {
+        None => String::new(),
+        Some(template) => {
+            let mut scope: Scope =
+                input.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+            scope.set("input", Arc::new(input.clone()));
+            host.templates.render(template, &scope).map_err(|error| {
+                let detail = format!("the workflow's `concurrency.key` cannot be made of this input: {error}");
+                CommandError::Invalid(vec![Fault::new("", "input.concurrency_key", detail)])
+            })?
+        }
+    };
+    if key.chars().count() > CONCURRENCY_KEY_CHARS_MAX || key.contains('\0') {
+        let detail = format!(
+            "the workflow's `concurrency.key` gives a text that is longer than {CONCURRENCY_KEY_CHARS_MAX} characters or has U+0000"
+        );
+        return Err(CommandError::Invalid(vec![Fault::new("", "input.concurrency_key", detail)]));
+    }
+    Ok(Some(PlaceInLine {
+        line: Line { workflow: workflow_id, key },
+        max: concurrency.max as i32,
+        rejects: concurrency.on_limit == OnLimit::Reject,
+    }))
+}
+
+/// What tells two requests apart that have the same key.
+fn digest_of(command: &StartRun) -> String {
+    let asked = serde_json::json!([command.workflow, command.version, command.input]);
+    let digest = Sha256::digest(asked.to_string().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn check_input(schema: Option<&InputSchema>, input: &Value) -> Result<(), CommandError> {

@@ -8,7 +8,13 @@ use tokio::sync::watch;
 
 use crate::RunView;
 
-type Ending = Option<Arc<RunView>>;
+/// How it ended, or how often somebody said that it is worth a look.
+#[derive(Debug, Clone, Default)]
+struct Ending {
+    view: Option<Arc<RunView>>,
+    looks: u64,
+}
+
 type Runs = Arc<Mutex<HashMap<RunId, watch::Sender<Ending>>>>;
 
 /// Who waits for which run. An entry lives as long as somebody waits.
@@ -29,7 +35,7 @@ impl Waiting {
     /// To be called before the run is looked at, so that no end is missed in between.
     pub(crate) fn join(&self, run: RunId) -> Waiter {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let ending = runs.entry(run).or_insert_with(|| watch::channel(None).0).subscribe();
+        let ending = runs.entry(run).or_insert_with(|| watch::channel(Ending::default()).0).subscribe();
         Waiter { run, runs: Arc::clone(&self.runs), ending: Some(ending) }
     }
 
@@ -42,17 +48,28 @@ impl Waiting {
     pub(crate) fn announce(&self, run: RunId, view: RunView) {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = runs.get(&run) {
-            sender.send_replace(Some(Arc::new(view)));
+            sender.send_modify(|ending| ending.view = Some(Arc::new(view)));
+        }
+    }
+
+    /// Another host says that a run is worth a look.
+    pub(crate) fn poke(&self, run: RunId) {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = runs.get(&run) {
+            sender.send_modify(|ending| ending.looks += 1);
         }
     }
 }
 
 impl Waiter {
-    /// How the run ended, as soon as it is told. Dropping the future misses nothing.
-    pub(crate) async fn ending(&mut self) -> RunView {
+    /// How the run ended, as soon as it is told; `None` where somebody says that it is worth a look. Dropping the future misses
+    /// nothing.
+    pub(crate) async fn ending(&mut self) -> Option<RunView> {
         let Some(ending) = &mut self.ending else { return std::future::pending().await };
+        let seen = ending.borrow().looks;
         // The sender lives in the map for as long as this waiter does, so the channel does not close.
-        let told = ending.wait_for(Option::is_some).await.ok().and_then(|ending| ending.as_deref().cloned());
+        let told = ending.wait_for(|ending| ending.view.is_some() || ending.looks > seen).await;
+        let told = told.ok().map(|ending| ending.view.as_deref().cloned());
         match told {
             Some(view) => view,
             None => std::future::pending().await,

@@ -116,11 +116,14 @@ impl Engine {
             agents: HashSet::new(),
             tools: plugins.tools_of(workspace).into_keys().collect(),
             evaluators: plugins.evaluators_of(workspace).into_iter().collect(),
+            workflows: HashSet::new(),
         };
         // Which agents to look for is known only after a first reading.
         if let Ok(checked) = check(definition, &known, &self.host.templates) {
             let named = agents_of(&checked.workflow);
             known.agents = self.host.store.agents_among(workspace, &named).await?.into_iter().collect();
+            let started = workflows_of(&checked.workflow);
+            known.workflows = self.host.store.workflows_among(workspace, &started).await?.into_iter().collect();
         }
         let checked = check(definition, &known, &self.host.templates).map_err(CommandError::Invalid)?;
         self.check_evaluated_expressions(workspace, &checked.workflow).await?;
@@ -160,9 +163,17 @@ impl Engine {
 fn agents_of(workflow: &Workflow) -> Vec<String> {
     let agents = workflow.steps.iter().filter_map(|step| match &step.kind {
         StepKind::Agent(agent) => Some(agent.agent_id.clone()),
-        StepKind::Tool(_) | StepKind::Condition(_) | StepKind::Parallel(_) => None,
+        _ => None,
     });
     agents.collect::<HashSet<_>>().into_iter().collect()
+}
+
+fn workflows_of(workflow: &Workflow) -> Vec<WorkflowId> {
+    let started = workflow.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Workflow(child) => Some(child.workflow_id),
+        _ => None,
+    });
+    started.collect::<HashSet<_>>().into_iter().collect()
 }
 
 fn view(row: WorkflowRow) -> Result<WorkflowView, StoreError> {

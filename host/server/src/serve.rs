@@ -145,6 +145,7 @@ async fn serve_on(
         sandbox,
         policy,
         sealing: settings.sealing.clone(),
+        limits: settings.limits.clone(),
         clock: clock.clone(),
         chance: chance.clone(),
         host_id: settings.keys.host_id()?,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use armilla_api::auth::{AuthConfig, AuthConfigError, Secret};
+use armilla_domain::duration::parse_duration;
 use armilla_egress::IpNet;
-use armilla_engine::{SealingKey, SealingKeyError};
+use armilla_engine::{RunLimits, SealingKey, SealingKeyError};
 use armilla_registry::signature::TrustedKeys;
 use clap::Args;
 use serde::Deserialize;
@@ -15,6 +16,8 @@ use crate::keys::{KeyError, Keys};
 
 /// Bytes of a configuration file; a real one has a few hundred.
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
+/// The most that one output may ever weigh: several are held in memory at once, and a journal holds 32 MiB.
+const STEP_OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
 /// What tokens say of who made them and whom they are for, where nobody sets it.
 const ISSUER_DEFAULT: &str = "armilla";
@@ -60,6 +63,14 @@ pub struct Given {
     #[arg(long = "insecure-registry", env = "ARMILLA_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
     pub insecure_registries: Option<Vec<String>>,
 
+    /// Bytes of the output of one step, as JSON [default: 1048576]
+    #[arg(long, env = "ARMILLA_STEP_OUTPUT_MAX", value_name = "BYTES")]
+    pub step_output_max: Option<u64>,
+
+    /// How long ended runs are kept where their workflow does not say, such as `30d`; `0s` is for ever [default: 90d]
+    #[arg(long, env = "ARMILLA_RETENTION", value_name = "DURATION", value_parser = parse_duration)]
+    pub retention: Option<Duration>,
+
     /// Folder of Postgres's programs for the private one, where the usual places are not meant
     #[arg(long, env = "ARMILLA_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,
@@ -92,6 +103,9 @@ struct File {
     registries: Option<Vec<String>>,
     insecure_registries: Option<Vec<String>>,
     secrets_key: Option<String>,
+    step_output_max: Option<u64>,
+    #[serde(default, with = "armilla_domain::duration::optional")]
+    retention: Option<Duration>,
     #[serde(default)]
     jwt: JwtFile,
 }
@@ -128,6 +142,9 @@ pub enum SettingsError {
     /// The key of secrets.
     #[error("the key of secrets: {0}")]
     Sealing(#[from] SealingKeyError),
+    /// More than a step's output may ever weigh, or nothing.
+    #[error("the output of a step can be bounded by 1 to {STEP_OUTPUT_BYTES_MAX} bytes, not by {0}")]
+    StepOutput(u64),
     /// Keys of plugins.
     #[error("the keys of plugins: {0}")]
     PluginKeys(String),
@@ -158,6 +175,8 @@ pub struct Settings {
     pub insecure_registries: Vec<String>,
     /// Seals secrets.
     pub sealing: SealingKey,
+    /// What is decided about runs.
+    pub limits: RunLimits,
     /// What tokens are judged by.
     pub auth: AuthConfig,
     /// What the data folder keeps.
@@ -193,12 +212,27 @@ impl Settings {
                 Some(digits) => SealingKey::parse(&digits)?,
                 None => SealingKey::new(keys.secrets_key()?),
             },
+            limits: limits(given.step_output_max.or(file.step_output_max), given.retention.or(file.retention))?,
             auth: auth(file.jwt, &keys)?,
             database_url,
             data_dir,
             keys,
         })
     }
+}
+
+fn limits(output_bytes: Option<u64>, retention: Option<Duration>) -> Result<RunLimits, SettingsError> {
+    let defaults = RunLimits::default();
+    let output_bytes = output_bytes.unwrap_or(defaults.output_bytes);
+    if !(1..=STEP_OUTPUT_BYTES_MAX).contains(&output_bytes) {
+        return Err(SettingsError::StepOutput(output_bytes));
+    }
+    let retention = match retention {
+        None => defaults.retention,
+        Some(for_ever) if for_ever.is_zero() => None,
+        given => given,
+    };
+    Ok(RunLimits { output_bytes, retention })
 }
 
 fn trusted(entries: Vec<String>) -> Result<TrustedKeys, SettingsError> {

@@ -32,9 +32,10 @@ impl From<sqlx::Error> for StoreError {
         let away = match &error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
             sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
-            // Classes 08 (connection), 53 (resources), 57 (operator intervention); PostgreSQL, appendix A.
+            // Classes 08 (connection), 40 (a deadlock that it broke), 53 (resources), 57 (operator intervention); PostgreSQL,
+            // appendix A.
             sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+                error.code().is_some_and(|code| ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)))
             }
             _ => false,
         };

@@ -28,6 +28,18 @@ pub struct LeasedRun {
     pub workflow: WorkflowId,
     /// The version it is on.
     pub version: i32,
+    /// The version it began with.
+    pub first_version: i32,
+    /// The run that waits for it.
+    pub parent: Option<RunId>,
+    /// How many runs stand above it.
+    pub depth: i32,
+    /// What it is one of so many of, where its workflow bounds how many go on at once.
+    pub concurrency_key: Option<String>,
+    /// Whether it may go on, among those.
+    pub admitted: bool,
+    /// The database's time when it was leased: what is due by that is due.
+    pub leased_at: DateTime<Utc>,
     /// To be named by every append.
     pub epoch: i64,
     /// The only "now" that its expressions see.
@@ -42,40 +54,92 @@ pub struct LeasedRun {
     pub claims: i32,
 }
 
-impl Store {
-    /// Leases up to `limit` runs that nobody works on, oldest first, each with its next epoch.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn claim_runs(&self, lease: Lease, limit: u32) -> Result<Vec<LeasedRun>, StoreError> {
-        let claimed = sqlx::query!(
-            r#"update runs set lease_epoch = lease_epoch + 1, claims = claims + 1, lease_owner = $1,
-                lease_until = now() + make_interval(secs => $2), status = 'running'
-            where id in (
-                select id from runs where finished_at is null and (lease_until is null or lease_until < now())
-                order by id limit $3 for update skip locked
-            )
-            returning id, workspace_id, workflow_id, workflow_version, lease_epoch, traceparent, journal_len, journal_bytes, claims,
-                coalesce(started_at, created_at) as "started_at!""#,
-            lease.owner,
-            lease.duration.as_secs_f64(),
-            i64::from(limit),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let runs = claimed.into_iter().map(|row| LeasedRun {
+/// A leased run's columns as the database has them.
+struct Leased {
+    id: Uuid,
+    workspace_id: Uuid,
+    workflow_id: Uuid,
+    workflow_version: i32,
+    first_version: i32,
+    lease_epoch: i64,
+    traceparent: Option<String>,
+    journal_len: i32,
+    journal_bytes: i64,
+    claims: i32,
+    started_at: DateTime<Utc>,
+    parent_run: Option<Uuid>,
+    depth: i32,
+    concurrency_key: Option<String>,
+    admitted: bool,
+    leased_at: DateTime<Utc>,
+}
+
+impl From<Leased> for LeasedRun {
+    fn from(row: Leased) -> Self {
+        Self {
             id: RunId::from_uuid(row.id),
             workspace: WorkspaceId::from_uuid(row.workspace_id),
             workflow: WorkflowId::from_uuid(row.workflow_id),
             version: row.workflow_version,
+            first_version: row.first_version,
+            parent: row.parent_run.map(RunId::from_uuid),
+            depth: row.depth,
+            concurrency_key: row.concurrency_key,
+            admitted: row.admitted,
+            leased_at: row.leased_at,
             epoch: row.lease_epoch,
             started_at: row.started_at,
             traceparent: row.traceparent,
             journal_len: row.journal_len,
             journal_bytes: row.journal_bytes,
             claims: row.claims,
-        });
-        Ok(runs.collect())
+        }
+    }
+}
+
+impl Store {
+    /// Leases up to `limit` runs that are due or have messages and that nobody holds, each with its next epoch. The workspaces
+    /// take turns: the oldest of each, then the second of each, and so on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_runs(&self, lease: Lease, limit: u32) -> Result<Vec<LeasedRun>, StoreError> {
+        let claimed = sqlx::query_as!(
+            Leased,
+            r#"with recursive spaces as (
+                (select workspace_id from runs where due_at is not null order by workspace_id limit 1)
+                union all
+                select (select r.workspace_id from runs r where r.due_at is not null and r.workspace_id > s.workspace_id
+                    order by r.workspace_id limit 1)
+                from spaces s where s.workspace_id is not null
+            ), due as (
+                select d.id, d.n from spaces s cross join lateral (
+                    select o.id, row_number() over (order by o.due_at) as n from (
+                        select r.id, r.due_at from runs r
+                        where r.workspace_id = s.workspace_id and r.due_at <= now() order by r.due_at limit $3
+                    ) o
+                ) d
+                where s.workspace_id is not null
+                union all
+                select r.id, 0 from (select distinct run_id from run_inbox limit 1000) i join runs r on r.id = i.run_id
+                where r.lease_owner is null and r.finished_at is null
+            ), taken as (
+                select r.id from runs r
+                where r.id in (select due.id from due order by due.n limit $3)
+                    and r.finished_at is null and (r.due_at <= now() or r.lease_owner is null)
+                for update skip locked
+            )
+            update runs set lease_epoch = lease_epoch + 1, claims = claims + 1, lease_owner = $1,
+                due_at = now() + make_interval(secs => $2), status = case when status = 'queued' then 'running' else status end
+            from taken where runs.id = taken.id
+            returning runs.id, workspace_id, workflow_id, workflow_version, first_version, lease_epoch, traceparent, journal_len,
+                journal_bytes, claims, parent_run, depth, concurrency_key, admitted,
+                coalesce(started_at, created_at) as "started_at!", now() as "leased_at!""#,
+            lease.owner,
+            lease.duration.as_secs_f64(),
+            i64::from(limit),
+        );
+        Ok(claimed.fetch_all(&self.pool).await?.into_iter().map(LeasedRun::from).collect())
     }
 
     /// Renews the leases of the runs that a host drives, in one statement, and says which of them it still holds. A run that is
@@ -84,12 +148,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn renew_leases(&self, lease: Lease, driven: &[(RunId, i64)]) -> Result<Vec<(RunId, i64)>, StoreError> {
+        let mut driven = driven.to_vec();
+        // In one order for all who lock several runs at once.
+        driven.sort_unstable();
         let (runs, epochs): (Vec<Uuid>, Vec<i64>) = driven.iter().map(|(run, epoch)| (run.uuid(), *epoch)).unzip();
         let renewed = sqlx::query!(
-            "update runs set lease_until = now() + make_interval(secs => $2)
+            "update runs set due_at = now() + make_interval(secs => $2)
             from unnest($3::uuid[], $4::bigint[]) as driven(id, epoch)
             where runs.id = driven.id and runs.lease_epoch = driven.epoch and runs.lease_owner = $1
-                and runs.lease_until > now() and runs.finished_at is null
+                and runs.due_at > now() and runs.finished_at is null
             returning runs.id, runs.lease_epoch",
             lease.owner,
             lease.duration.as_secs_f64(),
@@ -107,7 +174,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn release_runs_of(&self, owner: Uuid) -> Result<u64, StoreError> {
         let released = sqlx::query!(
-            "update runs set lease_owner = null, lease_until = null where lease_owner = $1 and finished_at is null",
+            "update runs set lease_owner = null, due_at = now() where lease_owner = $1 and finished_at is null",
             owner,
         );
         Ok(released.execute(&self.pool).await?.rows_affected())
@@ -120,7 +187,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn release_run(&self, run: RunId, epoch: i64, blameless: bool) -> Result<(), StoreError> {
         sqlx::query!(
-            "update runs set lease_owner = null, lease_until = null, claims = case when $3 then 0 else claims end
+            "update runs set lease_owner = null, due_at = now(), claims = case when $3 then 0 else claims end
             where id = $1 and lease_epoch = $2 and finished_at is null",
             run.uuid(),
             epoch,

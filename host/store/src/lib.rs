@@ -6,16 +6,22 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agents;
+mod approvals;
 pub mod cluster;
 mod components;
+mod control;
 mod error;
 mod events;
+mod inbox;
 mod journal;
 mod kv;
 mod leases;
+mod line;
 mod plugins;
+mod retention;
 mod runs;
 mod secrets;
+mod wakeups;
 mod workflows;
 
 use std::time::Duration;
@@ -25,16 +31,22 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgPool};
 
 pub use agents::AgentRow;
+pub use approvals::{ApprovalFilter, ApprovalRow};
+pub use control::{Fork, Retry};
 pub use error::StoreError;
 pub use events::{EventRow, NewEvent};
-pub use journal::{Append, Appended, RunEnd};
+pub use inbox::{INBOX_MAX, Told};
+pub use journal::{Append, Asked, Rows, RunEnd, Then};
 pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
 pub use leases::{Lease, LeasedRun};
+pub use line::Line;
 pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
-pub use runs::{NewRun, RunRow};
+pub use retention::IDEMPOTENCY_HOURS;
+pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
 pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;
+pub use wakeups::{RUNS_PER_WAKEUP_MAX, Wakeups};
 pub use workflows::{NewWorkflow, WorkflowRow};
 
 /// The schema's history, embedded.

@@ -118,6 +118,24 @@ impl Store {
         Ok(version.fetch_optional(&self.pool).await?)
     }
 
+    /// Which of these workflows a workspace has.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn workflows_among(
+        &self,
+        workspace: WorkspaceId,
+        ids: &[WorkflowId],
+    ) -> Result<Vec<WorkflowId>, StoreError> {
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let known = sqlx::query_scalar!(
+            "select id from workflows where workspace_id = $1 and id = any($2) and deleted_at is null",
+            workspace.uuid(),
+            &ids,
+        );
+        Ok(known.fetch_all(&self.pool).await?.into_iter().map(WorkflowId::from_uuid).collect())
+    }
+
     /// Workflows of a workspace, newest first, from before `before` on.
     ///
     /// # Errors

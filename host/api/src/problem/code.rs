@@ -72,6 +72,15 @@ codes! {
     WorkflowInvalid, "workflow.invalid", UNPROCESSABLE_ENTITY, "The workflow's definition has faults.";
     RunNotFound, "run.not_found", NOT_FOUND, "There is no such run.";
     RunInvalidInput, "run.invalid_input", UNPROCESSABLE_ENTITY, "The input does not fit the workflow.";
+    RunDoesNotApply, "run.does_not_apply", CONFLICT, "The run does what it does, and that does not go with this.";
+    RunStepNotVisited, "run.step_not_visited", CONFLICT, "The run never came to this step.";
+    RunTooManyMessages, "run.too_many_messages", TOO_MANY_REQUESTS, "Too many messages wait for the run already.";
+    RunConcurrencyLimit, "run.concurrency_limit", TOO_MANY_REQUESTS, "As many runs go on as the workflow allows.";
+    IdempotencyKeyReused, "idempotency.key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request.";
+    WorkflowVersionNotFound, "workflow.version_not_found", NOT_FOUND, "The workflow has no such version.";
+    ApprovalNotFound, "approval.not_found", NOT_FOUND, "There is no such approval.";
+    ApprovalClosed, "approval.closed", CONFLICT, "The approval is not open any more.";
+    ApprovalRole, "approval.role", FORBIDDEN, "The caller's role does not decide this approval.";
     AgentNotFound, "agent.not_found", NOT_FOUND, "There is no such agent.";
     AgentExists, "agent.exists", CONFLICT, "There is an agent with this id already.";
     AgentInvalid, "agent.invalid", UNPROCESSABLE_ENTITY, "The agent's configuration has faults.";

@@ -12,6 +12,9 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a stop's grace leaves, and a start, take about this long.
 const STOPPING_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What is too much now is mostly less a second later.
+const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Compiling the largest component takes about this long.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -20,6 +23,22 @@ impl From<CommandError> for Problem {
         match error {
             CommandError::UnknownWorkflow(_) => Self::not_found(Code::WorkflowNotFound),
             CommandError::UnknownRun(_) => Self::not_found(Code::RunNotFound),
+            CommandError::UnknownWorkflowVersion { .. } => Self::not_found(Code::WorkflowVersionNotFound),
+            CommandError::UnknownApproval(_) => Self::not_found(Code::ApprovalNotFound),
+            CommandError::ApprovalClosed { .. } => Self::new(Code::ApprovalClosed, sentence(&error)),
+            CommandError::NotAnApprover(_) => Self::new(Code::ApprovalRole, sentence(&error)),
+            CommandError::DoesNotApply { status, .. } => {
+                Self::new(Code::RunDoesNotApply, sentence(&error)).with("runStatus", serde_json::json!(status))
+            }
+            CommandError::StepNotVisited { .. } => Self::new(Code::RunStepNotVisited, sentence(&error)),
+            CommandError::TooManyMessages(_) => {
+                Self::new(Code::RunTooManyMessages, sentence(&error)).retry_after(CROWDED_RETRY_AFTER)
+            }
+            CommandError::KeyReused(_) => Self::new(Code::IdempotencyKeyReused, sentence(&error)),
+            CommandError::TooManyRuns { .. } => {
+                Self::new(Code::RunConcurrencyLimit, sentence(&error)).retry_after(CROWDED_RETRY_AFTER)
+            }
+            CommandError::Overloaded => Self::unavailable(CROWDED_RETRY_AFTER),
             CommandError::UnknownAgent(_) => Self::not_found(Code::AgentNotFound),
             CommandError::AgentExists(id) => {
                 let detail = format!("There is an agent `{id}` already; `PUT /agents/{id}` changes it.");

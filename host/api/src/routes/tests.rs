@@ -63,6 +63,7 @@ fn engine() -> Engine {
         sandbox: SANDBOX.clone(),
         policy: PluginPolicy::default(),
         sealing: SealingKey::new([7; 32]),
+        limits: armilla_engine::RunLimits::default(),
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),
         host_id: Uuid::nil(),

@@ -44,7 +44,9 @@ pub(crate) async fn start_run(
     let command = StartRunCommand {
         workflow: path.id(Code::WorkflowNotFound)?,
         input: Value::Object(body.unwrap_or_default().input),
+        version: None,
         traceparent: traceparent.map(|traceparent| traceparent.as_str().to_owned()),
+        idempotency_key: None,
     };
     let run = state.engine.start_run(caller.workspace, command, bound).await;
     run.map(started).map_err(|error| Problem::in_document(error, Code::RunInvalidInput, "/input"))

@@ -60,6 +60,8 @@ fn run() -> RunView {
         created_at: chrono::DateTime::UNIX_EPOCH,
         started_at: None,
         finished_at: None,
+        parent: None,
+        forked_from: None,
     }
 }
 
@@ -105,6 +107,8 @@ fn a_step_is_told_with_its_place_and_who_answered() {
         finished_at: Some(chrono::DateTime::UNIX_EPOCH),
         duration_ms: Some(7),
         measured: Some(measured),
+        child: None,
+        deadline: None,
     };
     assert_eq!(
         json!(StepBody::from((record, "agent"))),
@@ -113,7 +117,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
             "input": { "message": "m" }, "output": "text", "error": null,
             "startedAt": "1970-01-01T00:00:00.000Z", "finishedAt": "1970-01-01T00:00:00.000Z", "durationMs": 7,
             "answerer": { "kind": "agent", "name": "a", "version": "1", "digest": "d" },
-            "usage": { "inputTokens": 1, "outputTokens": 2 },
+            "usage": { "inputTokens": 1, "outputTokens": 2 }, "index": 0, "childRunId": null, "deadline": null,
         })
     );
 }

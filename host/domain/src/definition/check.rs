@@ -1,18 +1,20 @@
 //! Reads a definition as far as it can be read, finds everything that is wrong with it, and only then lets it be a workflow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::fields::{Fields, Findings, kind_of};
 use super::step::Reader;
 use super::{
-    InputSchema, Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, RESERVED_NAMES, Workflow, flow, variables,
+    Concurrency, InputSchema, Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, RESERVED_NAMES, Retention, Workflow,
+    flow, variables,
 };
 use crate::fault::{Fault, pointer};
 use crate::template::Templates;
 
-const FIELDS: [&str; 6] = ["steps", "inputSchema", "output", "timeout", "maxSteps", "retry"];
+const FIELDS: [&str; 8] =
+    ["steps", "inputSchema", "output", "timeout", "maxSteps", "retry", "concurrency", "retention"];
 const FIELDS_NOT_YET: [&str; 2] = ["onEvent", "schedule"];
 
 /// A definition that may run, and what its author should look at nevertheless.
@@ -44,6 +46,8 @@ pub fn check(definition: &Value, known: &Known, templates: &Templates) -> Result
         fields.whole_number("maxSteps", 1, MAX_STEPS_MAX.into(), &mut findings).map_or(MAX_STEPS_DEFAULT, |n| n as u32);
     let input_schema = read_input_schema(fields, &mut findings);
     let output = read_output(fields, templates, &mut findings);
+    let concurrency = Concurrency::read(fields, templates, &mut findings);
+    let retention = Retention::read(fields, &mut findings);
 
     let mut reader = Reader::new(templates, default_retry, &mut findings);
     match object.get("steps") {
@@ -55,8 +59,17 @@ pub fn check(definition: &Value, known: &Known, templates: &Templates) -> Result
     let read = reader.finish();
     let by_id: HashMap<String, usize> =
         read.steps.iter().enumerate().map(|(index, step)| (step.id.clone(), index)).collect();
-    let mut workflow =
-        Workflow { steps: read.steps, lists: read.lists, input_schema, output, timeout, max_steps, by_id };
+    let mut workflow = Workflow {
+        steps: read.steps,
+        lists: read.lists,
+        input_schema,
+        output,
+        timeout,
+        max_steps,
+        concurrency,
+        retention,
+        by_id,
+    };
     flow::resolve(&mut workflow, &read.targets, &mut findings);
     if findings.faults.is_empty() {
         flow::find_unreachable(&workflow, &mut findings);
@@ -103,18 +116,21 @@ fn read_output(fields: Fields<'_>, templates: &Templates, findings: &mut Finding
 }
 
 fn warn_of_unknown_names(workflow: &Workflow, known: &Known, findings: &mut Findings) {
-    use super::StepKind::{Agent, Condition, Parallel, Tool};
+    use super::StepKind;
 
     for step in &workflow.steps {
-        let (names, field, name): (&HashSet<String>, _, _) = match &step.kind {
-            Agent(agent) => (&known.agents, "agentId", &agent.agent_id),
-            Tool(tool) => (&known.tools, "toolName", &tool.tool_name),
-            Condition(super::Condition { evaluator: Some(evaluator), .. }) => {
-                (&known.evaluators, "evaluator", evaluator)
+        let (is_known, field, name) = match &step.kind {
+            StepKind::Agent(agent) => (known.agents.contains(&agent.agent_id), "agentId", agent.agent_id.clone()),
+            StepKind::Tool(tool) => (known.tools.contains(&tool.tool_name), "toolName", tool.tool_name.clone()),
+            StepKind::Condition(super::Condition { evaluator: Some(evaluator), .. }) => {
+                (known.evaluators.contains(evaluator), "evaluator", evaluator.clone())
             }
-            Condition(_) | Parallel(_) => continue,
+            StepKind::Workflow(child) => {
+                (known.workflows.contains(&child.workflow_id), "workflowId", child.workflow_id.to_string())
+            }
+            _ => continue,
         };
-        if !names.contains(name) {
+        if !is_known {
             let detail = format!("there is no `{name}` yet; a run that comes here fails while that is so");
             findings.warn(pointer(&step.pointer, field), "definition.unknown_name", detail);
         }

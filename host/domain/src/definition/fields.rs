@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::call::ErrorClass;
 use crate::duration::parse_duration;
 use crate::fault::{FAULTS_MAX, Fault, pointer};
+pub(super) use crate::json::kind_of;
 use crate::retry::{ATTEMPTS_MAX, RetryPolicy};
 
 /// Where faults and warnings of one definition gather.
@@ -153,17 +154,5 @@ impl<'a> Fields<'a> {
             }
         }
         Some(policy)
-    }
-}
-
-/// What a JSON value is, for people.
-pub(super) fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }

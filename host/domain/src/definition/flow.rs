@@ -14,12 +14,16 @@ pub(super) fn resolve(workflow: &mut Workflow, targets: &[NamedTarget], findings
         match (target.slot, &mut step.kind) {
             (Slot::Next, _) => step.next = Some(found),
             (Slot::OnError, _) => step.on_error = OnError::Jump(found),
-            (Slot::Then, StepKind::Condition(condition)) => add(&mut condition.then, found),
-            (Slot::Else, StepKind::Condition(condition)) => add(&mut condition.otherwise, found),
+            (Slot::Way(0), StepKind::Condition(condition)) => add(&mut condition.then, found),
+            (Slot::Way(_), StepKind::Condition(condition)) => add(&mut condition.otherwise, found),
+            (Slot::Way(way), StepKind::Switch(switch)) => {
+                let case = switch.cases.get_mut(way).map(|case| &mut case.then);
+                add(case.unwrap_or(&mut switch.default), found);
+            }
             // The step itself did not read well, and has its fault already.
-            (Slot::Then | Slot::Else, _) => {}
+            (Slot::Way(_), _) => {}
         }
-        let chooses = matches!(target.slot, Slot::Then | Slot::Else);
+        let chooses = matches!(target.slot, Slot::Way(_));
         if chooses && workflow.steps[found].position > workflow.steps[target.step].position {
             workflow.steps[found].is_branch_step = true;
         }
@@ -69,8 +73,8 @@ fn exits(workflow: &Workflow, index: StepIndex) -> Vec<StepIndex> {
     let onward = step.next.or_else(|| workflow.successor(index));
     let mut exits = Vec::new();
     match &step.kind {
-        StepKind::Condition(condition) => {
-            for target in [&condition.then, &condition.otherwise] {
+        StepKind::Condition(_) | StepKind::Switch(_) => {
+            for target in step.kind.targets() {
                 match target {
                     Target::Steps(steps) => exits.extend(steps),
                     Target::Onward | Target::Block(_) => exits.extend(onward),
@@ -81,7 +85,12 @@ fn exits(workflow: &Workflow, index: StepIndex) -> Vec<StepIndex> {
                 exits.extend(onward);
             }
         }
-        StepKind::Agent(_) | StepKind::Tool(_) | StepKind::Parallel(_) => exits.extend(onward),
+        StepKind::Return(_) | StepKind::Fail(_) => {
+            if step.when.is_some() || step.on_error == OnError::Continue {
+                exits.extend(onward);
+            }
+        }
+        _ => exits.extend(onward),
     }
     if let OnError::Jump(target) = step.on_error {
         exits.push(target);

@@ -3,12 +3,16 @@
 //! A [`Workflow`] exists only if its definition has no fault: ids resolve, jumps stay in their list, templates parse.
 //! Steps and lists live in two arenas and refer to each other by index, so that the interpreter never looks up a name.
 
+mod calls;
 mod check;
+mod control;
 mod fields;
 mod flow;
 mod input_schema;
+mod limits;
 mod step;
 mod variables;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +24,10 @@ use serde_json::Value;
 
 pub use check::{Checked, check};
 pub use input_schema::{INPUT_SCHEMA_WEIGHT_MAX, InputSchema};
+pub use limits::{CONCURRENCY_KEY_CHARS_MAX, CONCURRENCY_MAX, Concurrency, OnLimit, Retention};
+pub use waits::check_event_name;
 
+use crate::id::WorkflowId;
 use crate::retry::RetryPolicy;
 
 /// Steps of one definition, nested ones counted.
@@ -33,8 +40,21 @@ pub const STEP_ID_CHARS_MAX: usize = 64;
 pub const MAX_STEPS_DEFAULT: u32 = 1_000;
 /// The highest `maxSteps` that a definition may ask for.
 pub const MAX_STEPS_MAX: u32 = 100_000;
+/// Passes that one `loop` step may make.
+pub const LOOP_ITERATIONS_MAX: u32 = 10_000;
+/// Items that one `forEach` step may go through: each is journaled, and the results of all are one value.
+pub const FOR_EACH_ITEMS_MAX: usize = 10_000;
+/// Iterations of one `forEach` step under way at once.
+pub const FOR_EACH_CONCURRENCY_MAX: usize = 1_000;
+/// Cases of one `switch` step.
+pub const SWITCH_CASES_MAX: usize = 100;
+/// Characters of the name of an event that runs wait for.
+pub const EVENT_NAME_CHARS_MAX: usize = 128;
+/// Characters of the code of a `fail` step.
+pub const FAIL_CODE_CHARS_MAX: usize = 64;
 /// Names that every expression has, and no step may set.
-pub const RESERVED_NAMES: [&str; 8] = ["input", "run", "errors", "error", "item", "index", "iteration", "secrets"];
+pub const RESERVED_NAMES: [&str; 9] =
+    ["input", "run", "errors", "error", "item", "index", "iteration", "event", "secrets"];
 
 /// A step's place in [`Workflow::steps`].
 pub type StepIndex = usize;
@@ -59,6 +79,10 @@ pub struct Workflow {
     pub timeout: Option<Duration>,
     /// The most step executions of one run.
     pub max_steps: u32,
+    /// How many runs may go on at once.
+    pub concurrency: Option<Concurrency>,
+    /// How long ended runs are kept.
+    pub retention: Retention,
     by_id: HashMap<String, StepIndex>,
 }
 
@@ -113,8 +137,10 @@ pub struct Step {
     pub next: Option<StepIndex>,
     /// The variable its result is stored in.
     pub output_var: Option<String>,
-    /// The longest one attempt may take.
+    /// The longest one attempt may take; for a step that calls nothing itself, a visit.
     pub timeout: Option<Duration>,
+    /// The longest a visit may take, with all its attempts and the waits between them.
+    pub total_timeout: Option<Duration>,
     /// How it is tried again; `None` leaves it to what the step calls.
     pub retry: Option<RetryPolicy>,
     /// What becomes of the run when it fails.
@@ -141,10 +167,28 @@ pub enum StepKind {
     Agent(AgentStep),
     /// Calls a tool of a plugin.
     Tool(ToolStep),
-    /// Chooses where control goes.
+    /// Chooses one of two ways.
     Condition(Condition),
+    /// Chooses one of several ways.
+    Switch(Switch),
     /// Runs branches at the same time.
     Parallel(Parallel),
+    /// Runs its steps once for each item of an array.
+    ForEach(ForEach),
+    /// Runs its steps again and again.
+    Loop(Loop),
+    /// Sets variables.
+    Set(Vec<(String, Assigned)>),
+    /// Lets time pass, or waits for an event.
+    Wait(Wait),
+    /// Waits for somebody's decision.
+    Approval(Approval),
+    /// Runs another workflow.
+    Workflow(WorkflowStep),
+    /// Ends the run well, with what these pick; the definition's own `output` where absent.
+    Return(Option<Vec<(String, String)>>),
+    /// Ends the run badly.
+    Fail(FailStep),
 }
 
 impl StepKind {
@@ -154,7 +198,53 @@ impl StepKind {
             Self::Agent(_) => "agent",
             Self::Tool(_) => "tool",
             Self::Condition(_) => "condition",
+            Self::Switch(_) => "switch",
             Self::Parallel(_) => "parallel",
+            Self::ForEach(_) => "forEach",
+            Self::Loop(_) => "loop",
+            Self::Set(_) => "set",
+            Self::Wait(_) => "wait",
+            Self::Approval(_) => "approval",
+            Self::Workflow(_) => "workflow",
+            Self::Return(_) => "return",
+            Self::Fail(_) => "fail",
+        }
+    }
+
+    /// Where it may send control, in the order in which its result numbers them: `then` and `else` of a condition, the cases
+    /// of a switch and then its default.
+    pub fn targets(&self) -> Vec<&Target> {
+        match self {
+            Self::Condition(condition) => vec![&condition.then, &condition.otherwise],
+            Self::Switch(switch) => switch.cases.iter().map(|case| &case.then).chain([&switch.default]).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The lists inside it: branches, bodies, inline blocks, each with its slot as a scope path names it. All items of a
+    /// `forEach` and all passes of a `loop` run the one list of slot `0`.
+    pub fn lists(&self) -> Vec<(String, ListIndex)> {
+        match self {
+            Self::Parallel(parallel) => {
+                parallel.branches.iter().enumerate().map(|(slot, branch)| (slot.to_string(), branch.list)).collect()
+            }
+            Self::ForEach(ForEach { list, .. }) | Self::Loop(Loop { list, .. }) => vec![("0".to_owned(), *list)],
+            _ => {
+                let targets = self.targets().into_iter().enumerate();
+                let blocks = targets.filter_map(|(way, target)| match target {
+                    Target::Block(list) => Some((self.slot_of_way(way), *list)),
+                    Target::Onward | Target::Steps(_) => None,
+                });
+                blocks.collect()
+            }
+        }
+    }
+
+    /// What a scope path calls the block of one of [`StepKind::targets`].
+    pub fn slot_of_way(&self, way: usize) -> String {
+        match self {
+            Self::Condition(_) => if way == 0 { "then" } else { "else" }.to_owned(),
+            _ => way.to_string(),
         }
     }
 }
@@ -196,7 +286,25 @@ pub struct Condition {
     pub otherwise: Target,
 }
 
-/// Where a condition sends control.
+/// A switch's own fields.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// Asked in this order; the first that holds is taken.
+    pub cases: Vec<Case>,
+    /// Where control goes if none holds.
+    pub default: Target,
+}
+
+/// One way of a switch.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The expression that must hold.
+    pub when: String,
+    /// Where control goes then.
+    pub then: Target,
+}
+
+/// Where a condition or a switch sends control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// On, as after any other step.
@@ -227,6 +335,108 @@ pub struct Branch {
     pub list: ListIndex,
 }
 
+/// A `forEach` step's own fields.
+#[derive(Debug, Clone)]
+pub struct ForEach {
+    /// The expression that gives the array.
+    pub items: String,
+    /// The name by which its steps see their item.
+    pub item_name: String,
+    /// Its steps.
+    pub list: ListIndex,
+    /// How many iterations may be under way at once.
+    pub max_concurrency: usize,
+    /// What the failure of one iteration means for the others.
+    pub on_failure: OnFailure,
+}
+
+/// A `loop` step's own fields.
+#[derive(Debug, Clone)]
+pub struct Loop {
+    /// Its steps.
+    pub list: ListIndex,
+    /// Whether there is another pass.
+    pub test: LoopTest,
+    /// The most passes; after so many the loop ends, whatever its test says.
+    pub max_iterations: u32,
+}
+
+/// What ends a loop.
+#[derive(Debug, Clone)]
+pub enum LoopTest {
+    /// Tested before each pass: it is made if this holds.
+    While(String),
+    /// Tested after each pass: it was the last if this holds.
+    Until(String),
+}
+
+/// What a `set` step gives a variable.
+#[derive(Debug, Clone)]
+pub enum Assigned {
+    /// The value of an expression.
+    Expression(String),
+    /// A value, with templates in strings of any depth.
+    Value(Value),
+}
+
+/// What a `wait` step waits for.
+#[derive(Debug, Clone)]
+pub enum Wait {
+    /// So long: a duration, or a template of one.
+    Duration(String),
+    /// Until then: an RFC 3339 timestamp, or a template of one.
+    Until(String),
+    /// A signal of this name, for which `matches`, an expression that sees it as `event`, holds.
+    Event {
+        /// The name.
+        name: String,
+        /// The expression; every signal of the name where absent.
+        matches: Option<String>,
+    },
+}
+
+/// An `approval` step's own fields.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    /// Template of what is asked.
+    pub message: String,
+    /// The roles that may decide; owners always may.
+    pub approvers: Vec<String>,
+    /// What it means that nobody did in time.
+    pub on_timeout: OnTimeout,
+}
+
+/// What it means that nobody decided in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// The same as a no.
+    Deny,
+    /// The same as a yes.
+    Approve,
+    /// The step fails.
+    Fail,
+}
+
+/// A `workflow` step's own fields.
+#[derive(Debug, Clone)]
+pub struct WorkflowStep {
+    /// Which workflow.
+    pub workflow_id: WorkflowId,
+    /// Which version; the newest at the moment of the call where absent.
+    pub version: Option<i32>,
+    /// The child run's input, with templates in strings of any depth.
+    pub input: Value,
+}
+
+/// A `fail` step's own fields.
+#[derive(Debug, Clone)]
+pub struct FailStep {
+    /// Template of why.
+    pub message: String,
+    /// The failure's code.
+    pub code: String,
+}
+
 /// What the failure of one branch means for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
@@ -245,4 +455,6 @@ pub struct Known {
     pub tools: HashSet<String>,
     /// Names of plugins that judge expressions.
     pub evaluators: HashSet<String>,
+    /// Workflows.
+    pub workflows: HashSet<WorkflowId>,
 }

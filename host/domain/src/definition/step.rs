@@ -2,26 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::check::check_variable_name;
 use super::fields::{Fields, Findings, kind_of};
-use super::{
-    AgentStep, Branch, Condition, List, ListIndex, NESTING_MAX, OnError, OnFailure, Parallel, STEP_ID_CHARS_MAX,
-    STEPS_MAX, Step, StepIndex, StepKind, Target, ToolStep,
-};
+use super::{List, ListIndex, NESTING_MAX, OnError, STEP_ID_CHARS_MAX, STEPS_MAX, Step, StepIndex, StepKind, ToolStep};
 use crate::fault::pointer;
 use crate::json::{JSON_DEPTH_MAX, is_too_deep};
 use crate::retry::RetryPolicy;
 use crate::template::{Templates, count_templates, has_code};
 
-const COMMON: [&str; 8] = ["type", "id", "name", "when", "next", "timeout", "retry", "onError"];
-const NOT_YET: [&str; 9] = ["switch", "forEach", "loop", "set", "wait", "approval", "workflow", "return", "fail"];
+/// What every step may have.
+pub(super) const COMMON: [&str; 9] =
+    ["type", "id", "name", "when", "next", "timeout", "totalTimeout", "retry", "onError"];
+const TYPES: &str = "`agent`, `tool`, `condition`, `switch`, `parallel`, `forEach`, `loop`, `set`, `wait`, `approval`, \
+                     `workflow`, `return`, `fail`";
 
 /// Bytes of a key in `params`: keys stand in the pointer of everything below them.
 const PARAM_KEY_BYTES_MAX: usize = 256;
 
-/// Strings with templates in the `params` of one step: each may take as long as a template may.
+/// Strings with templates in one value: each may take as long as a template may.
 const PARAM_TEMPLATES_MAX: usize = 100;
 
 /// A name of a step in a place that wants one.
@@ -38,8 +38,8 @@ pub(super) struct NamedTarget {
 pub(super) enum Slot {
     Next,
     OnError,
-    Then,
-    Else,
+    /// One of the ways of a condition or a switch, by [`StepKind::targets`].
+    Way(usize),
 }
 
 /// The variables that a place of a step reads.
@@ -63,7 +63,7 @@ pub(super) struct Reader<'a> {
     templates: &'a Templates,
     default_retry: Option<RetryPolicy>,
     pub(super) findings: &'a mut Findings,
-    read: Read,
+    pub(super) read: Read,
     /// Where each id was written first.
     ids: HashMap<String, String>,
     too_many: bool,
@@ -103,12 +103,12 @@ impl<'a> Reader<'a> {
         list
     }
 
-    fn new_list(&mut self) -> ListIndex {
+    pub(super) fn new_list(&mut self) -> ListIndex {
         self.read.lists.push(List::default());
         self.read.lists.len() - 1
     }
 
-    fn read_step(&mut self, value: &Value, place: &str, list: ListIndex, depth: usize) -> Option<StepIndex> {
+    pub(super) fn read_step(&mut self, value: &Value, place: &str, list: ListIndex, depth: usize) -> Option<StepIndex> {
         let Some(object) = value.as_object() else {
             self.findings.fault(place, "definition.type", format!("a step is an object, not {}", kind_of(value)));
             return None;
@@ -147,6 +147,7 @@ impl<'a> Reader<'a> {
             next: None,
             output_var: None,
             timeout: None,
+            total_timeout: None,
             retry: self.default_retry.clone(),
             on_error: OnError::Fail,
             kind: StepKind::Tool(ToolStep {
@@ -182,15 +183,19 @@ impl<'a> Reader<'a> {
             "agent" => self.read_agent(fields, index).map(StepKind::Agent),
             "tool" => self.read_tool(fields, index).map(StepKind::Tool),
             "condition" => self.read_condition(fields, index, depth).map(StepKind::Condition),
+            "switch" => self.read_switch(fields, index, depth).map(StepKind::Switch),
             "parallel" => Some(StepKind::Parallel(self.read_parallel(fields, depth))),
+            "forEach" => self.read_for_each(fields, index, depth).map(StepKind::ForEach),
+            "loop" => self.read_loop(fields, index, depth).map(StepKind::Loop),
+            "set" => self.read_set(fields, index).map(StepKind::Set),
+            "wait" => self.read_wait(fields, index).map(StepKind::Wait),
+            "approval" => self.read_approval(fields, index).map(StepKind::Approval),
+            "workflow" => self.read_workflow(fields, index).map(StepKind::Workflow),
+            "return" => Some(StepKind::Return(self.read_return(fields, index))),
+            "fail" => self.read_fail(fields, index).map(StepKind::Fail),
             other => {
-                let (code, detail) = if NOT_YET.contains(&other) {
-                    ("definition.unsupported", format!("`{other}` steps are not supported by this version"))
-                } else {
-                    let detail = format!("no step is a `{other}`; there are `agent`, `tool`, `condition`, `parallel`");
-                    ("definition.step_type", detail)
-                };
-                self.findings.fault(fields.at("type"), code, detail);
+                let detail = format!("no step is a `{other}`; there are {TYPES}");
+                self.findings.fault(fields.at("type"), "definition.step_type", detail);
                 None
             }
         }
@@ -207,6 +212,7 @@ impl<'a> Reader<'a> {
             check_variable_name(variable, fields.at("outputVar"), self.findings);
         }
         let timeout = fields.duration("timeout", self.findings);
+        let total_timeout = fields.duration("totalTimeout", self.findings);
         let retry = fields.retry(self.findings);
         if let Some(next) = fields.text("next", self.findings) {
             self.name_target(index, Slot::Next, next, fields.at("next"));
@@ -221,136 +227,15 @@ impl<'a> Reader<'a> {
         };
         let step = &mut self.read.steps[index];
         (step.name, step.when, step.output_var, step.on_error) = (name, when, output_var, on_error);
-        step.timeout = timeout;
+        (step.timeout, step.total_timeout) = (timeout, total_timeout);
         step.retry = retry.or(step.retry.take());
     }
 
-    fn read_agent(&mut self, fields: Fields<'_>, index: StepIndex) -> Option<AgentStep> {
-        let own = ["outputVar", "agentId", "message", "systemPromptSuffix"];
-        let not_yet = ["model", "outputSchema", "tools"];
-        fields.only(&[&COMMON, &own, &not_yet], "an agent step", self.findings);
-        fields.not_yet(&not_yet, self.findings);
-        let agent_id = fields.required_text("agentId", self.findings);
-        let message = fields.required_text("message", self.findings);
-        let suffix = fields.text("systemPromptSuffix", self.findings);
-        for (key, source) in [("message", message), ("systemPromptSuffix", suffix)] {
-            if let Some(source) = source {
-                self.check_template(source, fields.at(key), index);
-            }
-        }
-        Some(AgentStep {
-            agent_id: agent_id?.to_owned(),
-            message: message?.to_owned(),
-            system_prompt_suffix: suffix.map(str::to_owned),
-        })
-    }
-
-    fn read_tool(&mut self, fields: Fields<'_>, index: StepIndex) -> Option<ToolStep> {
-        fields.only(
-            &[&COMMON, &["outputVar", "toolName", "params", "plugin", "version"]],
-            "a tool step",
-            self.findings,
-        );
-        let tool_name = fields.required_text("toolName", self.findings);
-        let version = fields.whole_number("version", 1, i32::MAX as u64, self.findings).map(|version| version as i32);
-        let plugin = fields.text("plugin", self.findings).map(str::to_owned);
-        let params = match fields.get("params") {
-            None => Value::Object(Map::new()),
-            Some(params @ Value::Object(_)) => params.clone(),
-            Some(other) => {
-                let detail = format!("`params` is an object, not {}", kind_of(other));
-                self.findings.fault(fields.at("params"), "definition.type", detail);
-                return None;
-            }
-        };
-        self.check_params(&params, &fields.at("params"), index);
-        Some(ToolStep { tool_name: tool_name?.to_owned(), params, plugin, version })
-    }
-
-    fn read_condition(&mut self, fields: Fields<'_>, index: StepIndex, depth: usize) -> Option<Condition> {
-        fields.only(&[&COMMON, &["outputVar", "expr", "then", "else", "evaluator"]], "a condition", self.findings);
-        let expr = fields.required_text("expr", self.findings);
-        let evaluator = fields.text("evaluator", self.findings).map(str::to_owned);
-        if let (Some(expr), None) = (expr, &evaluator) {
-            self.check_expression(expr, fields.at("expr"), index);
-        }
-        if fields.get("then").is_none() && fields.get("else").is_none() {
-            self.findings.fault(fields.at("then"), "definition.missing", "a condition has `then`, `else` or both");
-        }
-        let then = self.read_target(fields, "then", Slot::Then, index, depth);
-        let otherwise = self.read_target(fields, "else", Slot::Else, index, depth);
-        Some(Condition { expr: expr?.to_owned(), evaluator, then, otherwise })
-    }
-
-    fn read_target(&mut self, fields: Fields<'_>, key: &str, slot: Slot, step: StepIndex, depth: usize) -> Target {
-        let place = fields.at(key);
-        match fields.get(key) {
-            None => Target::Onward,
-            Some(Value::String(name)) => {
-                self.name_target(step, slot, name, place);
-                Target::Steps(Vec::new())
-            }
-            Some(Value::Array(names)) if !names.is_empty() && names.iter().all(Value::is_string) => {
-                for (position, name) in names.iter().enumerate() {
-                    self.name_target(step, slot, name.as_str().unwrap_or_default(), pointer(&place, position));
-                }
-                Target::Steps(Vec::new())
-            }
-            Some(block @ Value::Array(_)) => Target::Block(self.read_list(block, &place, depth + 1)),
-            Some(other) => {
-                let detail =
-                    format!("`{key}` is a step id, an array of step ids or an array of steps, not {}", kind_of(other));
-                self.findings.fault(place, "definition.type", detail);
-                Target::Onward
-            }
-        }
-    }
-
-    fn read_parallel(&mut self, fields: Fields<'_>, depth: usize) -> Parallel {
-        fields.only(
-            &[&COMMON, &["outputVar", "steps", "maxConcurrency", "onFailure"]],
-            "a parallel step",
-            self.findings,
-        );
-        let place = fields.at("steps");
-        let mut branches = Vec::new();
-        match fields.get("steps") {
-            Some(Value::Array(elements)) if !elements.is_empty() => {
-                for (position, element) in elements.iter().enumerate() {
-                    let place = pointer(&place, position);
-                    let list = if element.is_array() {
-                        self.read_list(element, &place, depth + 1)
-                    } else {
-                        let list = self.new_list();
-                        self.read_step(element, &place, list, depth + 1);
-                        list
-                    };
-                    let first = self.read.lists[list].steps.first();
-                    let id = first.map(|step| self.read.steps[*step].id.clone()).unwrap_or_default();
-                    branches.push(Branch { id, list });
-                }
-            }
-            _ => self.findings.fault(place, "definition.missing", "`steps` is an array of at least one branch"),
-        }
-        let max_concurrency =
-            fields.whole_number("maxConcurrency", 1, STEPS_MAX as u64, self.findings).map(|n| n as usize);
-        let on_failure = match fields.text("onFailure", self.findings) {
-            None | Some("failFast") => OnFailure::FailFast,
-            Some("waitAll") => OnFailure::WaitAll,
-            Some(_) => {
-                let detail = "`onFailure` is `failFast` or `waitAll`";
-                self.findings.fault(fields.at("onFailure"), "definition.value", detail);
-                OnFailure::FailFast
-            }
-        };
-        Parallel { branches, max_concurrency, on_failure }
-    }
-
-    fn name_target(&mut self, step: StepIndex, slot: Slot, name: &str, place: String) {
+    pub(super) fn name_target(&mut self, step: StepIndex, slot: Slot, name: &str, place: String) {
         self.read.targets.push(NamedTarget { step, slot, name: name.to_owned(), place });
     }
 
-    fn check_expression(&mut self, source: &str, place: String, step: StepIndex) {
+    pub(super) fn check_expression(&mut self, source: &str, place: String, step: StepIndex) {
         match self.templates.check_expression(source) {
             Ok(names) => self.note_reads(step, place, names),
             Err(why) => self.findings.fault(place, "definition.expression", format!("does not parse: {why}")),
@@ -364,18 +249,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn check_template(&mut self, source: &str, place: String, step: StepIndex) {
+    pub(super) fn check_template(&mut self, source: &str, place: String, step: StepIndex) {
         match self.templates.check_template(source) {
             Ok(names) => self.note_reads(step, place, names),
             Err(why) => self.findings.fault(place, "definition.template", format!("does not parse: {why}")),
         }
     }
 
-    fn check_params(&mut self, params: &Value, place: &str, step: StepIndex) {
+    /// Checks a value that may have templates in strings of any depth.
+    pub(super) fn check_deep(&mut self, params: &Value, place: &str, step: StepIndex) {
         let templates = count_templates(params);
         if is_too_deep(params) || templates > PARAM_TEMPLATES_MAX {
             let detail = format!(
-                "`params` nests at most {JSON_DEPTH_MAX} deep and has at most {PARAM_TEMPLATES_MAX} strings with templates"
+                "the value nests at most {JSON_DEPTH_MAX} deep and has at most {PARAM_TEMPLATES_MAX} strings with templates"
             );
             self.findings.fault(place, "definition.too_large", detail);
         } else if templates > 0 {

@@ -40,10 +40,21 @@ fn walk(workflow: &Workflow, list: ListIndex, before: Names, visible: &mut HashM
     for step in steps {
         visible.insert(*step, names.clone());
         let mut after = names.clone();
-        for nested in nested_lists(workflow, *step) {
-            after.extend(walk(workflow, nested, names.clone(), visible));
+        for (_, nested) in workflow.steps[*step].kind.lists() {
+            let mut inside = names.clone();
+            match &workflow.steps[*step].kind {
+                StepKind::ForEach(each) => inside.extend([each.item_name.clone()]),
+                // A pass sees what the one before it set.
+                StepKind::Loop(_) => inside.extend(writes(workflow, *step)),
+                _ => {}
+            }
+            after.extend(walk(workflow, nested, inside, visible));
         }
-        after.extend(workflow.steps[*step].output_var.clone());
+        after.extend(writes(workflow, *step));
+        if let StepKind::Loop(_) = &workflow.steps[*step].kind {
+            // Its test, which stands in the step itself, sees them.
+            visible.insert(*step, after.clone());
+        }
         names = after;
     }
     names
@@ -55,34 +66,21 @@ fn jumps_back(workflow: &Workflow, index: StepIndex) -> bool {
     if let OnError::Jump(target) = step.on_error {
         targets.push(target);
     }
-    if let StepKind::Condition(condition) = &step.kind {
-        for target in [&condition.then, &condition.otherwise] {
-            if let Target::Steps(steps) = target {
-                targets.extend(steps);
-            }
+    for target in step.kind.targets() {
+        if let Target::Steps(steps) = target {
+            targets.extend(steps);
         }
     }
     targets.iter().any(|target| workflow.steps[*target].position <= step.position)
 }
 
-fn nested_lists(workflow: &Workflow, step: StepIndex) -> Vec<ListIndex> {
-    match &workflow.steps[step].kind {
-        StepKind::Parallel(parallel) => parallel.branches.iter().map(|branch| branch.list).collect(),
-        StepKind::Condition(condition) => [&condition.then, &condition.otherwise]
-            .into_iter()
-            .filter_map(|target| match target {
-                Target::Block(list) => Some(*list),
-                Target::Onward | Target::Steps(_) => None,
-            })
-            .collect(),
-        StepKind::Agent(_) | StepKind::Tool(_) => Vec::new(),
-    }
-}
-
 /// Every variable that a step, or a step inside it, sets.
 fn writes(workflow: &Workflow, step: StepIndex) -> Names {
     let mut names: Names = workflow.steps[step].output_var.iter().cloned().collect();
-    for list in nested_lists(workflow, step) {
+    if let StepKind::Set(vars) = &workflow.steps[step].kind {
+        names.extend(vars.iter().map(|(name, _)| name.clone()));
+    }
+    for (_, list) in workflow.steps[step].kind.lists() {
         for inner in &workflow.lists[list].steps {
             names.extend(writes(workflow, *inner));
         }

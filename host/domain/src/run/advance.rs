@@ -1,50 +1,96 @@
 //! How control moves: what each entry of a step changes.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
 
-use super::state::{Cursor, State, Work};
-use crate::definition::{OnError, StepIndex, StepKind, Target};
+use super::frame::{Cursor, Frame, Open, Stopped, Work};
+use super::group::Group;
+use super::state::{Ending, State};
+use crate::definition::{Condition, OnError, StepIndex, StepKind, Target, Wait};
+use crate::id::RunId;
 use crate::journal::{Failure, ScopePath, Variables, Visit};
 
 impl State {
-    pub(super) fn started(&mut self, visit: &Visit, input: &Arc<Value>) {
+    pub(super) fn started(&mut self, visit: &Visit, input: &Arc<Value>, deadline: Option<DateTime<Utc>>) {
         let Some(step) = self.begin(visit) else { return };
-        let work = match &self.workflow.steps[step].kind {
-            StepKind::Parallel(_) => Work::Group { begun: 0 },
-            StepKind::Agent(_) | StepKind::Tool(_) | StepKind::Condition(_) => {
-                Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input) }
-            }
+        let kind = &self.workflow.steps[step].kind;
+        let work = match kind {
+            StepKind::Parallel(_) | StepKind::ForEach(_) => Work::Group(Group::of(kind, input)),
+            StepKind::Loop(_) => Work::Loop { passes: 0, is_open: false },
+            StepKind::Wait(Wait::Event { .. }) => Work::Listening,
+            StepKind::Wait(_) => Work::Sleeping,
+            StepKind::Approval(_) => Work::Asking { input: Arc::clone(input) },
+            _ => Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input) },
         };
-        self.set_cursor(&visit.scope, Cursor::In(step, visit.clone(), work));
-        self.begin_branches(visit);
+        let open = Open { step, visit: visit.clone(), deadline, work };
+        self.set_cursor(&visit.scope, Cursor::In(open));
+        self.begin_slots(visit);
+    }
+
+    pub(super) fn attempt_failed(&mut self, visit: &Visit, attempt: u32, retry_at: DateTime<Utc>) {
+        let Some(open) = self.open_visit(visit) else { return };
+        let (Work::Calling { input, .. } | Work::Child { input, .. }) = &open.work else { return };
+        open.work = Work::Calling { attempt: attempt + 1, not_before: Some(retry_at), input: Arc::clone(input) };
+    }
+
+    pub(super) fn child_started(&mut self, visit: &Visit, run: RunId) {
+        let Some(open) = self.open_visit(visit) else { return };
+        if let Work::Calling { attempt, input, .. } = &open.work {
+            open.work = Work::Child { attempt: *attempt, run, input: Arc::clone(input) };
+        }
+    }
+
+    pub(super) fn pass_started(&mut self, visit: &Visit, pass: u32) {
+        let workflow = Arc::clone(&self.workflow);
+        let Some(open) = self.open_visit(visit) else { return };
+        let (StepKind::Loop(repeated), Work::Loop { passes, is_open }) =
+            (&workflow.steps[open.step].kind, &mut open.work)
+        else {
+            return;
+        };
+        (*passes, *is_open) = (pass, true);
+        self.executions += 1;
+        let locals = Variables::from([("iteration".to_owned(), Arc::new(json!(pass)))]);
+        self.open_list(ScopePath::inside(visit, pass), repeated.list, Some(visit.clone()), locals);
     }
 
     pub(super) fn succeeded(&mut self, visit: &Visit, output: &Arc<Value>) {
         // A condition that the host judged was begun and ended by this one entry.
-        let Some(step) = self.current(visit).or_else(|| self.begin(visit)) else { return };
-        self.close_branches(visit);
+        let Some(step) = self.close(visit).or_else(|| self.begin(visit)) else { return };
         let workflow = Arc::clone(&self.workflow);
+        let definition = &workflow.steps[step];
         let Some(frame) = self.frames.get_mut(&visit.scope) else { return };
-        if let Some(name) = &workflow.steps[step].output_var {
+        if let (StepKind::Set(_), Value::Object(set)) = (&definition.kind, &**output) {
+            frame.variables.extend(set.iter().map(|(name, value)| (name.clone(), Arc::new(value.clone()))));
+        }
+        if let Some(name) = &definition.output_var {
             frame.variables.insert(name.clone(), Arc::clone(output));
         }
         frame.last_result = Arc::clone(output);
-        let chosen = match &workflow.steps[step].kind {
-            StepKind::Condition(condition) if output.as_bool() == Some(true) => (&condition.then, "then"),
-            StepKind::Condition(condition) => (&condition.otherwise, "else"),
-            _ => (&Target::Onward, ""),
-        };
-        match chosen {
-            (Target::Onward, _) => self.go_on(&visit.scope, step),
-            (Target::Steps(steps), _) => {
-                frame.queue = steps.iter().copied().skip(1).collect();
-                frame.cursor = Cursor::At(steps[0]);
+        let way = match &definition.kind {
+            StepKind::Return(_) => {
+                self.ending = Some(Ending::Returned(Value::clone(output)));
+                return;
             }
-            (Target::Block(list), slot) => {
-                frame.cursor = Cursor::In(step, visit.clone(), Work::Block);
-                self.open(ScopePath::inside(visit, slot), *list, Some(visit.clone()));
+            StepKind::Condition(Condition { .. }) => Some(usize::from(output.as_bool() != Some(true))),
+            StepKind::Switch(switch) => Some(output.as_u64().map_or(switch.cases.len(), |way| way as usize)),
+            _ => None,
+        };
+        match way.and_then(|way| Some((way, *definition.kind.targets().get(way)?))) {
+            None | Some((_, Target::Onward)) => self.go_on(&visit.scope, step),
+            Some((_, Target::Steps(steps))) => {
+                frame.queue = steps.iter().copied().skip(1).collect();
+                self.set_cursor(&visit.scope, Cursor::At(steps[0]));
+            }
+            Some((way, Target::Block(list))) => {
+                let open = Open { step, visit: visit.clone(), deadline: None, work: Work::Block };
+                frame.cursor = Cursor::In(open);
+                let scope = ScopePath::inside(visit, definition.kind.slot_of_way(way));
+                self.open_list(scope, *list, Some(visit.clone()), Variables::new());
             }
         }
     }
@@ -56,11 +102,20 @@ impl State {
     }
 
     pub(super) fn failed(&mut self, visit: &Visit, error: &Failure) {
+        let workflow = Arc::clone(&self.workflow);
+        let current = self.open_visit(visit).map(|open| open.step);
         // A step whose input could not even be rendered was begun and ended by this one entry.
-        if let Some(step) = self.current(visit).or_else(|| self.begin(visit)) {
-            self.close_branches(visit);
-            self.fail_step(&visit.scope, step, error);
+        let Some(step) = current.or_else(|| self.begin(visit)) else { return };
+        let fails_the_run = matches!(workflow.steps[step].kind, StepKind::Fail(_));
+        if fails_the_run || workflow.steps[step].on_error == OnError::Fail {
+            self.stop_list(&visit.scope, step, error);
+            if fails_the_run {
+                self.ending = Some(Ending::Failed(error.clone()));
+            }
+            return;
         }
+        self.close(visit);
+        self.go_on_from_error(&visit.scope, step, error);
     }
 
     /// Control goes where a step that says nothing else sends it.
@@ -75,7 +130,7 @@ impl State {
             None => frame.queue.pop_front().or_else(|| workflow.successor(step)),
         };
         match target {
-            Some(next) => frame.cursor = Cursor::At(next),
+            Some(next) => self.set_cursor(scope, Cursor::At(next)),
             None => {
                 frame.cursor = Cursor::Done;
                 self.list_ended(scope);
@@ -83,93 +138,139 @@ impl State {
         }
     }
 
-    fn fail_step(&mut self, scope: &ScopePath, step: StepIndex, error: &Failure) {
+    /// The list fails here. What is inside the step is kept, so that a retry need not make it again.
+    fn stop_list(&mut self, scope: &ScopePath, step: StepIndex, error: &Failure) {
+        let Some(frame) = self.frames.get_mut(scope) else { return };
+        let mut stopped = Stopped { step, error: error.clone(), open: None, nested: BTreeMap::new() };
+        if let Cursor::In(_) = frame.cursor
+            && let Cursor::In(open) = std::mem::replace(&mut frame.cursor, Cursor::Done)
+        {
+            stopped.nested = self.take_inside(&open.visit);
+            self.abandon(&stopped.nested);
+            self.abandon_child(&open);
+            let keeps = matches!(open.work, Work::Group(_) | Work::Loop { .. } | Work::Block | Work::Child { .. });
+            stopped.open = keeps.then_some(open);
+        }
+        self.set_cursor(scope, Cursor::Failed(Box::new(stopped)));
+        self.list_ended(scope);
+    }
+
+    fn go_on_from_error(&mut self, scope: &ScopePath, step: StepIndex, error: &Failure) {
         let workflow = Arc::clone(&self.workflow);
         let definition = &workflow.steps[step];
         let shown = json!({
             "stepId": error.step_id, "code": error.code, "message": error.message, "attempts": error.attempts,
         });
+        let Some(frame) = self.frames.get_mut(scope) else { return };
+        frame.errors.insert(definition.id.clone(), shown.clone());
         match definition.on_error {
-            OnError::Fail => {
-                self.set_cursor(scope, Cursor::Failed(error.clone()));
-                self.list_ended(scope);
+            OnError::Jump(target) => {
+                frame.error = Some(shown);
+                frame.queue.clear();
+                self.set_cursor(scope, Cursor::At(target));
             }
-            OnError::Continue => {
-                if let Some(frame) = self.frames.get_mut(scope) {
-                    frame.errors.insert(definition.id.clone(), shown);
-                    if let Some(name) = &definition.output_var {
-                        frame.variables.insert(name.clone(), Arc::new(Value::Null));
-                    }
+            OnError::Continue | OnError::Fail => {
+                if let Some(name) = &definition.output_var {
+                    frame.variables.insert(name.clone(), Arc::new(Value::Null));
                 }
                 self.go_on(scope, step);
             }
-            OnError::Jump(target) => {
-                if let Some(frame) = self.frames.get_mut(scope) {
-                    frame.errors.insert(definition.id.clone(), shown.clone());
-                    frame.error = Some(shown);
-                    frame.queue.clear();
-                    frame.cursor = Cursor::At(target);
-                }
-            }
         }
     }
 
-    /// A nested list has ended: a condition's block hands control back, a group begins its next branch.
+    /// A nested list has ended: a block hands control back, a loop asks for its next pass, a group for its next slot.
     fn list_ended(&mut self, scope: &ScopePath) {
         let Some(parent) = self.frames.get(scope).and_then(|frame| frame.parent.clone()) else { return };
-        let Some(Cursor::In(step, _, work)) = self.cursor(&parent) else { return };
-        let step = *step;
-        match work {
-            Work::Block => {
-                let Some(block) = self.frames.remove(scope) else { return };
-                self.merge(&parent.scope, block.variables, block.errors);
-                match block.cursor {
-                    Cursor::Failed(error) => self.fail_step(&parent.scope, step, &error),
-                    _ => self.go_on(&parent.scope, step),
+        let Some(open) = self.open_visit(&parent) else { return };
+        let step = open.step;
+        match &mut open.work {
+            Work::Group(_) => return self.slot_ended(scope, &parent),
+            Work::Loop { is_open, .. } => {
+                *is_open = false;
+                return self.pass_ended(scope, &parent);
+            }
+            Work::Block => {}
+            _ => return,
+        }
+        let error = match self.frames.get(scope).map(|frame| &frame.cursor) {
+            Some(Cursor::Failed(stopped)) => Some(stopped.error.clone()),
+            _ => None,
+        };
+        match error {
+            // No entry tells that a block has failed: it follows from the one of the step inside.
+            Some(error) if self.workflow.steps[step].on_error == OnError::Fail => {
+                self.stop_list(&parent.scope, step, &error);
+            }
+            Some(error) => {
+                self.close(&parent);
+                self.go_on_from_error(&parent.scope, step, &error);
+            }
+            None => {
+                let Some(ended) = self.frames.remove(scope) else { return };
+                self.merge(&parent.scope, ended.variables, ended.errors);
+                self.go_on(&parent.scope, step);
+            }
+        }
+    }
+
+    /// What a pass set shows at once. One that failed stays, for the loop to fail with.
+    fn pass_ended(&mut self, scope: &ScopePath, parent: &Visit) {
+        self.ready.insert(parent.scope.clone());
+        if self.frames.get(scope).is_some_and(|frame| matches!(frame.cursor, Cursor::Failed(_))) {
+            return;
+        }
+        if let Some(ended) = self.frames.remove(scope) {
+            self.merge(&parent.scope, ended.variables, ended.errors);
+        }
+    }
+
+    /// A visit is over: what was set inside it shows now, and what still runs inside is let go. Gives its step.
+    fn close(&mut self, visit: &Visit) -> Option<StepIndex> {
+        self.open_visit(visit)?;
+        let frame = self.frames.get_mut(&visit.scope)?;
+        let Cursor::In(open) = std::mem::replace(&mut frame.cursor, Cursor::Done) else { return None };
+        let step = open.step;
+        let nested = self.take_inside(visit);
+        self.abandon(&nested);
+        self.abandon_child(&open);
+        match open.work {
+            Work::Group(group) => self.close_group(&visit.scope, group, nested),
+            Work::Loop { .. } | Work::Block => {
+                for frame in nested.into_values().filter(|frame| frame.parent.as_ref() == Some(visit)) {
+                    self.merge(&visit.scope, frame.variables, frame.errors);
                 }
             }
-            Work::Group { .. } => self.begin_branches(&parent),
-            Work::Calling { .. } => {}
+            _ => {}
         }
+        Some(step)
     }
 
-    /// Opens as many branches of a group as may be under way at once.
-    fn begin_branches(&mut self, group: &Visit) {
-        let workflow = Arc::clone(&self.workflow);
-        let Some(Cursor::In(step, _, Work::Group { begun })) = self.cursor(group) else { return };
-        let StepKind::Parallel(parallel) = &workflow.steps[*step].kind else { return };
-        let first = *begun;
-        let under_way = (0..first).filter(|slot| self.branch_is_under_way(group, *slot)).count();
-        let room = parallel.max_concurrency.unwrap_or(usize::MAX).saturating_sub(under_way);
-        let last = parallel.branches.len().min(first.saturating_add(room));
-        for (slot, branch) in parallel.branches.iter().enumerate().take(last).skip(first) {
-            self.open(ScopePath::inside(group, slot), branch.list, Some(group.clone()));
-        }
-        if let Some(Cursor::In(_, _, Work::Group { begun })) = self.cursor(group) {
-            *begun = last;
-        }
+    /// Takes out every frame inside a visit, at any depth.
+    pub(super) fn take_inside(&mut self, visit: &Visit) -> BTreeMap<ScopePath, Frame> {
+        let prefix = ScopePath::prefix_inside(visit);
+        let from = (Bound::Included(ScopePath::from_stored(prefix.clone())), Bound::Unbounded);
+        let inside = self.frames.range(from).map(|(scope, _)| scope.clone());
+        let inside: Vec<_> = inside.take_while(|scope| scope.as_str().starts_with(&prefix)).collect();
+        inside.into_iter().filter_map(|scope| self.frames.remove_entry(&scope)).collect()
     }
 
-    fn branch_is_under_way(&self, group: &Visit, slot: usize) -> bool {
-        self.frames
-            .get(&ScopePath::inside(group, slot))
-            .is_some_and(|frame| !matches!(frame.cursor, Cursor::Done | Cursor::Failed(_)))
-    }
-
-    /// A group has ended: what its branches set shows now, and what still runs inside is let go.
-    fn close_branches(&mut self, visit: &Visit) {
-        let Some(Cursor::In(_, _, Work::Group { begun })) = self.cursor(visit) else { return };
-        for slot in 0..*begun {
-            let scope = ScopePath::inside(visit, slot);
-            if let Some(branch) = self.frames.remove(&scope) {
-                self.merge(&visit.scope, branch.variables, branch.errors);
+    /// Runs that were started inside and that nobody waits for now.
+    fn abandon(&mut self, nested: &BTreeMap<ScopePath, Frame>) {
+        for frame in nested.values() {
+            match &frame.cursor {
+                Cursor::In(open) => self.abandon_child(open),
+                Cursor::At(_) | Cursor::Done | Cursor::Failed(_) => {}
             }
-            let inner = format!("{scope}/");
-            self.frames.retain(|nested, _| !nested.as_str().starts_with(&inner));
         }
     }
 
-    fn merge(&mut self, scope: &ScopePath, variables: Variables, errors: serde_json::Map<String, Value>) {
+    fn abandon_child(&mut self, open: &Open) {
+        if let Work::Child { run, .. } = open.work {
+            self.abandoned.push(run);
+        }
+    }
+
+    pub(super) fn merge(&mut self, scope: &ScopePath, variables: Variables, errors: Map<String, Value>) {
         if let Some(frame) = self.frames.get_mut(scope) {
             frame.variables.extend(variables);
             frame.errors.extend(errors);
@@ -183,21 +284,20 @@ impl State {
         if !matches!(frame.cursor, Cursor::At(at) if at == step) {
             return None;
         }
-        self.visits.insert(step, visit.number);
+        match self.visits.get_mut(&visit.step) {
+            Some(number) => *number = visit.number,
+            None => {
+                self.visits.insert(visit.step.clone(), visit.number);
+            }
+        }
         self.executions += 1;
         Some(step)
     }
 
-    fn current(&mut self, visit: &Visit) -> Option<StepIndex> {
-        match self.cursor(visit)? {
-            Cursor::In(step, _, _) => Some(*step),
-            Cursor::At(_) | Cursor::Done | Cursor::Failed(_) => None,
-        }
-    }
-
-    fn set_cursor(&mut self, scope: &ScopePath, cursor: Cursor) {
+    pub(super) fn set_cursor(&mut self, scope: &ScopePath, cursor: Cursor) {
         if let Some(frame) = self.frames.get_mut(scope) {
             frame.cursor = cursor;
+            self.ready.insert(scope.clone());
         }
     }
 }

@@ -1,26 +1,26 @@
 //! What the journal's next entries are, as far as nothing outside is needed to know.
 
-use std::sync::Arc;
+use chrono::{DateTime, Utc};
 
-use serde_json::{Value, json};
-
-use super::state::{Cursor, State, Work};
+use super::frame::{Cursor, Frame, Open, Work};
+use super::inputs::{decide_visit, pick};
+use super::state::{Ending, State};
 use crate::call::CallError;
-use crate::definition::{AgentStep, Condition, OnFailure, Parallel, StepIndex, StepKind};
+use crate::definition::{Loop, LoopTest, StepIndex, StepKind};
 use crate::journal::{Event, Failure, ScopePath, Visit};
-use crate::template::{Scope, TEMPLATE_OUTPUT_BYTES_MAX, Templates};
+use crate::template::Templates;
 
 /// Decisions of one turn. Each may evaluate expressions for some milliseconds; between two turns whoever drives the run looks
 /// at the clock, appends, and lets others run.
 pub const DECISIONS_PER_TURN_MAX: usize = 16;
 
 impl State {
-    /// The next entries that follow from the state itself, applied already, in order: at most [`DECISIONS_PER_TURN_MAX`].
-    /// Empty when the run waits or has ended.
-    pub fn decide(&mut self, templates: &Templates) -> Vec<Event> {
+    /// The next entries that follow from the state itself and the time, applied already, in order: at most
+    /// [`DECISIONS_PER_TURN_MAX`]. Empty when the run waits, is paused or has ended.
+    pub fn decide(&mut self, templates: &Templates, now: DateTime<Utc>) -> Vec<Event> {
         let mut events = Vec::new();
         while events.len() < DECISIONS_PER_TURN_MAX
-            && let Some(event) = self.next_event(templates)
+            && let Some(event) = self.next_event(templates, now)
         {
             self.apply(&event);
             events.push(event);
@@ -28,124 +28,122 @@ impl State {
         events
     }
 
-    fn next_event(&self, templates: &Templates) -> Option<Event> {
-        if self.ended.is_some() {
+    fn next_event(&mut self, templates: &Templates, now: DateTime<Utc>) -> Option<Event> {
+        if self.ended.is_some() || self.is_paused {
             return None;
+        }
+        if let Some(ending) = &self.ending {
+            return Some(match ending {
+                Ending::Returned(output) => Event::RunSucceeded { output: output.clone() },
+                Ending::Failed(error) => Event::RunFailed { error: error.clone() },
+            });
         }
         let main = self.frames.get(&ScopePath::default())?;
         match &main.cursor {
             Cursor::Done => return Some(self.finish(templates)),
-            Cursor::Failed(error) => return Some(Event::RunFailed { error: error.clone() }),
-            Cursor::At(_) | Cursor::In(..) => {}
+            Cursor::Failed(stopped) => return Some(Event::RunFailed { error: stopped.error.clone() }),
+            Cursor::At(_) | Cursor::In(_) => {}
         }
-        self.frames.iter().find_map(|(scope, frame)| match &frame.cursor {
-            Cursor::At(step) => Some(self.visit_step(scope, *step, templates)),
-            Cursor::In(step, visit, Work::Group { begun }) => self.judge_group(*step, visit, *begun),
-            Cursor::In(..) | Cursor::Done | Cursor::Failed(_) => None,
-        })
+        while let Some(scope) = self.ready.first().cloned() {
+            let decided = self.frames.get(&scope).and_then(|frame| self.decide_frame(&scope, frame, templates, now));
+            if decided.is_some() {
+                return decided;
+            }
+            self.ready.remove(&scope);
+        }
+        self.next_due(now)
     }
 
-    fn visit_step(&self, scope: &ScopePath, index: StepIndex, templates: &Templates) -> Event {
+    fn decide_frame(
+        &self,
+        scope: &ScopePath,
+        frame: &Frame,
+        templates: &Templates,
+        now: DateTime<Utc>,
+    ) -> Option<Event> {
+        match &frame.cursor {
+            Cursor::At(step) => Some(self.visit_step(scope, *step, templates, now)),
+            Cursor::In(open) => match (&open.work, &self.workflow.steps[open.step].kind) {
+                (Work::Group(_), _) => self.judge_group(open),
+                (Work::Loop { passes, is_open: false }, StepKind::Loop(repeated)) => {
+                    Some(self.next_pass(scope, repeated, open, *passes, templates))
+                }
+                (Work::Listening, StepKind::Wait(wait)) => {
+                    let heard = self.heard(wait, &open.visit, &self.scope_of(scope), templates);
+                    heard.unwrap_or_else(|error| Some(stopped(&open.visit, &error, 0)))
+                }
+                _ => None,
+            },
+            Cursor::Done | Cursor::Failed(_) => None,
+        }
+    }
+
+    fn visit_step(&self, scope: &ScopePath, index: StepIndex, templates: &Templates, now: DateTime<Utc>) -> Event {
         let step = &self.workflow.steps[index];
         if self.executions >= self.workflow.max_steps {
             let message = format!("the run made {} step executions, which is its `maxSteps`", self.executions);
-            return Event::RunFailed { error: self.failure_of_run(&step.id, "definition.max_steps", message) };
+            return Event::RunFailed { error: failure_of_run(&step.id, "definition.max_steps", message) };
         }
-        let number = self.visits.get(&index).copied().unwrap_or(0) + 1;
+        let number = self.visits.get(&step.id).copied().unwrap_or(0) + 1;
         let visit = Visit { scope: scope.clone(), step: step.id.clone(), number };
         let seen = self.scope_of(scope);
-        match decide_visit(&step.kind, step.when.as_deref(), &visit, &seen, templates) {
-            Ok(event) => event,
-            Err(error) => Event::StepFailed { error: failure_of_step(&visit, &error, 0), visit, duration_ms: None },
-        }
+        decide_visit(&self.workflow, step, &visit, &seen, templates, now)
+            .unwrap_or_else(|error| stopped(&visit, &error, 0))
     }
 
-    /// Whether a group's branches have ended, and how.
-    fn judge_group(&self, index: StepIndex, group: &Visit, begun: usize) -> Option<Event> {
-        let StepKind::Parallel(parallel) = &self.workflow.steps[index].kind else { return None };
-        let branches: Vec<_> = (0..begun).filter_map(|slot| self.frames.get(&ScopePath::inside(group, slot))).collect();
-        let failed = branches.iter().find_map(|branch| match &branch.cursor {
-            Cursor::Failed(error) => Some(error),
-            Cursor::At(_) | Cursor::In(..) | Cursor::Done => None,
-        });
-        let all_ended = begun == parallel.branches.len()
-            && branches.iter().all(|branch| matches!(branch.cursor, Cursor::Done | Cursor::Failed(_)));
-        match failed {
-            Some(error) if all_ended || parallel.on_failure == OnFailure::FailFast => {
-                Some(Event::StepFailed { visit: group.clone(), error: error.clone(), duration_ms: None })
+    /// Whether a loop makes another pass.
+    fn next_pass(&self, scope: &ScopePath, repeated: &Loop, open: &Open, passes: u32, templates: &Templates) -> Event {
+        let visit = &open.visit;
+        let pass = self.frames.get(&ScopePath::inside(visit, passes));
+        if let Some(Cursor::Failed(stopped)) = pass.map(|frame| &frame.cursor) {
+            return Event::StepFailed { visit: visit.clone(), error: stopped.error.clone(), duration_ms: None };
+        }
+        if self.executions >= self.workflow.max_steps {
+            let message = format!("the run made {} step executions, which is its `maxSteps`", self.executions);
+            return Event::RunFailed { error: failure_of_run(&visit.step, "definition.max_steps", message) };
+        }
+        let goes_on = if passes >= repeated.max_iterations {
+            Ok(false)
+        } else {
+            let mut seen = self.scope_of(scope);
+            seen.set("iteration", std::sync::Arc::new(passes.into()));
+            match &repeated.test {
+                LoopTest::While(expr) => templates.holds(expr, &seen),
+                LoopTest::Until(_) if passes == 0 => Ok(true),
+                LoopTest::Until(expr) => templates.holds(expr, &seen).map(|is_over| !is_over),
             }
-            None if all_ended => Some(Event::StepSucceeded {
-                visit: group.clone(),
+        };
+        match goes_on {
+            Ok(true) => Event::PassStarted { visit: visit.clone(), pass: passes + 1 },
+            Ok(false) => Event::StepSucceeded {
+                visit: visit.clone(),
                 attempt: 0,
-                output: Arc::new(self.results_of(parallel, group)),
+                output: std::sync::Arc::new(passes.into()),
                 measured: None,
-            }),
-            Some(_) | None => None,
+                signal: None,
+            },
+            Err(error) => stopped(visit, &error, 0),
         }
-    }
-
-    fn results_of(&self, parallel: &Parallel, group: &Visit) -> Value {
-        let result =
-            |slot| self.frames.get(&ScopePath::inside(group, slot)).map(|frame| Value::clone(&frame.last_result));
-        let branches = parallel.branches.iter().enumerate();
-        Value::Object(branches.map(|(slot, branch)| (branch.id.clone(), result(slot).unwrap_or_default())).collect())
     }
 
     /// The main line is done: the run answers what its definition picks.
     fn finish(&self, templates: &Templates) -> Event {
-        let Some(picks) = &self.workflow.output else { return Event::RunSucceeded { output: Value::Null } };
         let seen = self.scope_of(&ScopePath::default());
-        let mut output = serde_json::Map::new();
-        let mut room = TEMPLATE_OUTPUT_BYTES_MAX;
-        for (name, expression) in picks {
-            match templates.evaluate_within(expression, &seen, &mut room) {
-                Ok(value) => output.insert(name.clone(), value),
-                Err(CallError { code, message, .. }) => {
-                    let message = format!("`output.{name}`: {message}");
-                    let error = Failure { step_id: None, code: code.into_owned(), message, attempts: 0 };
-                    return Event::RunFailed { error };
-                }
-            };
+        match pick(self.workflow.output.as_ref(), &seen, templates) {
+            Ok(output) => Event::RunSucceeded { output },
+            Err(CallError { code, message, .. }) => {
+                Event::RunFailed { error: Failure { step_id: None, code: code.into_owned(), message, attempts: 0 } }
+            }
         }
-        Event::RunSucceeded { output: Value::Object(output) }
-    }
-
-    fn failure_of_run(&self, step: &str, code: &str, message: String) -> Failure {
-        Failure { step_id: Some(step.to_owned()), code: code.to_owned(), message, attempts: 0 }
     }
 }
 
-fn decide_visit(
-    kind: &StepKind,
-    when: Option<&str>,
-    visit: &Visit,
-    seen: &Scope,
-    templates: &Templates,
-) -> Result<Event, CallError> {
-    if let Some(when) = when
-        && !templates.holds(when, seen)?
-    {
-        return Ok(Event::StepSkipped { visit: visit.clone() });
-    }
-    let input = match kind {
-        StepKind::Agent(agent) => agent_input(agent, seen, templates)?,
-        StepKind::Tool(tool) => templates.render_deep(&tool.params, seen)?,
-        StepKind::Condition(Condition { expr, evaluator: None, .. }) => {
-            let output = Arc::new(Value::Bool(templates.holds(expr, seen)?));
-            return Ok(Event::StepSucceeded { visit: visit.clone(), attempt: 0, output, measured: None });
-        }
-        StepKind::Condition(Condition { expr, .. }) => json!({ "expr": expr }),
-        StepKind::Parallel(_) => Value::Null,
-    };
-    Ok(Event::StepStarted { visit: visit.clone(), input: Arc::new(input) })
+fn failure_of_run(step: &str, code: &str, message: String) -> Failure {
+    Failure { step_id: Some(step.to_owned()), code: code.to_owned(), message, attempts: 0 }
 }
 
-fn agent_input(agent: &AgentStep, seen: &Scope, templates: &Templates) -> Result<Value, CallError> {
-    let mut input = json!({ "message": templates.render(&agent.message, seen)? });
-    if let Some(suffix) = &agent.system_prompt_suffix {
-        input["systemPromptSuffix"] = Value::String(templates.render(suffix, seen)?);
-    }
-    Ok(input)
+fn stopped(visit: &Visit, error: &CallError, attempts: u32) -> Event {
+    Event::StepFailed { error: failure_of_step(visit, error, attempts), visit: visit.clone(), duration_ms: None }
 }
 
 pub(super) fn failure_of_step(visit: &Visit, error: &CallError, attempts: u32) -> Failure {

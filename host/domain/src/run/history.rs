@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::id::RunId;
 use crate::journal::{Entry, Event, Failure, Measured, Visit};
 
 /// One attempt of one visit, or a visit that called nothing.
@@ -32,6 +33,10 @@ pub struct AttemptRecord {
     pub duration_ms: Option<u64>,
     /// What was measured of a call that ended well.
     pub measured: Option<Measured>,
+    /// The run that a `workflow` step started.
+    pub child: Option<RunId>,
+    /// When a wait is over, an approval expires, or the visit must have ended.
+    pub deadline: Option<DateTime<Utc>>,
 }
 
 /// How an attempt stands.
@@ -40,6 +45,8 @@ pub struct AttemptRecord {
 pub enum AttemptStatus {
     /// Under way, or waiting for its turn.
     Running,
+    /// Waits for a time, an event, a decision or another run.
+    Waiting,
     /// Ended well.
     Success,
     /// Ended badly.
@@ -54,6 +61,7 @@ pub enum AttemptStatus {
 pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
     let mut records: Vec<AttemptRecord> = Vec::new();
     let mut open: HashMap<&Visit, usize> = HashMap::new();
+    let mut last: HashMap<&Visit, usize> = HashMap::new();
     for Entry { at, event } in journal {
         let Some(visit) = event.visit() else {
             if event.ends_the_run() {
@@ -64,15 +72,19 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
         let index = match (event, open.get(visit)) {
             (_, Some(index)) => *index,
             (_, None) => {
-                records.push(begun(visit, *at));
+                // A retry goes on with a visit that had been let go: it was given the same.
+                let input = last.get(visit).map(|index| Arc::clone(&records[*index].input)).unwrap_or_default();
+                records.push(AttemptRecord { input, ..begun(visit, *at) });
                 open.insert(visit, records.len() - 1);
+                last.insert(visit, records.len() - 1);
                 records.len() - 1
             }
         };
         let record = &mut records[index];
         match event {
-            Event::StepStarted { input, .. } => {
+            Event::StepStarted { input, deadline, .. } => {
                 record.input = Arc::clone(input);
+                record.deadline = *deadline;
                 record.attempt = u32::from(!input.is_null());
             }
             Event::AttemptFailed { attempt, error, retry_at, duration_ms, .. } => {
@@ -102,10 +114,9 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
             Event::StepSkipped { .. } => {
                 (record.status, record.finished_at) = (AttemptStatus::Skipped, Some(*at));
             }
-            Event::RunStarted { .. }
-            | Event::RunSucceeded { .. }
-            | Event::RunFailed { .. }
-            | Event::RunTimedOut { .. } => {}
+            Event::ChildStarted { run, .. } => record.child = Some(*run),
+            // A pass, and what the run itself does, is no attempt.
+            _ => {}
         }
         if matches!(event, Event::StepSucceeded { .. } | Event::StepFailed { .. } | Event::StepSkipped { .. }) {
             open.remove(visit);
@@ -134,6 +145,8 @@ fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {
         finished_at: None,
         duration_ms: None,
         measured: None,
+        child: None,
+        deadline: None,
     }
 }
 
@@ -179,7 +192,7 @@ mod tests {
         let draft = visit("draft", ScopePath::default());
         let input = Arc::new(json!({ "message": "m" }));
         let journal = [
-            at(1, Event::StepStarted { visit: draft.clone(), input: Arc::clone(&input) }),
+            at(1, Event::StepStarted { visit: draft.clone(), input: Arc::clone(&input), deadline: None }),
             at(
                 2,
                 Event::AttemptFailed {
@@ -190,7 +203,16 @@ mod tests {
                     duration_ms: 9,
                 },
             ),
-            at(6, Event::StepSucceeded { visit: draft, attempt: 2, output: Arc::new(json!("ok")), measured: None }),
+            at(
+                6,
+                Event::StepSucceeded {
+                    visit: draft,
+                    attempt: 2,
+                    output: Arc::new(json!("ok")),
+                    measured: None,
+                    signal: None,
+                },
+            ),
         ];
         let records = history(&journal);
         let seen: Vec<_> = records.iter().map(|record| (record.attempt, record.status, &record.input)).collect();
@@ -203,8 +225,8 @@ mod tests {
         let group = visit("group", ScopePath::default());
         let branch = visit("slow", ScopePath::inside(&group, 1));
         let journal = [
-            at(1, Event::StepStarted { visit: group.clone(), input: Arc::new(Value::Null) }),
-            at(1, Event::StepStarted { visit: branch, input: Arc::new(json!({})) }),
+            at(1, Event::StepStarted { visit: group.clone(), input: Arc::new(Value::Null), deadline: None }),
+            at(1, Event::StepStarted { visit: branch, input: Arc::new(json!({})), deadline: None }),
             at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None }),
         ];
         let statuses: Vec<_> = history(&journal).into_iter().map(|record| record.status).collect();
@@ -214,7 +236,14 @@ mod tests {
     #[test]
     fn a_run_that_ended_leaves_nothing_running() {
         let journal = [
-            at(1, Event::StepStarted { visit: visit("a", ScopePath::default()), input: Arc::new(json!({})) }),
+            at(
+                1,
+                Event::StepStarted {
+                    visit: visit("a", ScopePath::default()),
+                    input: Arc::new(json!({})),
+                    deadline: None,
+                },
+            ),
             at(2, Event::RunTimedOut { error: failure() }),
         ];
         assert_eq!(history(&journal)[0].status, AttemptStatus::Cancelled);

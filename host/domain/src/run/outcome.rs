@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::decide::failure_of_step;
 use super::state::{Call, CallKind, State};
 use crate::call::CallError;
+use crate::duration::format_duration;
 use crate::journal::{Event, Failure, Measured};
 use crate::retry::RetryPolicy;
 
@@ -36,12 +37,17 @@ impl State {
         }
         let duration_ms = duration.as_millis() as u64;
         let error = match result {
+            Ok((output, _)) if matches!(call.kind, CallKind::Child { .. }) => {
+                let run = output.as_str()?.parse().ok()?;
+                return Some(Event::ChildStarted { visit: call.visit, attempt: call.attempt, run });
+            }
             Ok((output, measured)) => {
                 return Some(Event::StepSucceeded {
                     visit: call.visit,
                     attempt: call.attempt,
                     output: Arc::new(output),
                     measured: Some(measured),
+                    signal: None,
                 });
             }
             Err(error) => error,
@@ -66,19 +72,20 @@ impl State {
     /// The entry of a run that took longer than it may.
     pub fn time_out(&self) -> Event {
         let bound = self.workflow.timeout.unwrap_or_default();
-        let message = format!("the run took longer than its `timeout` of {bound:?}");
+        let message = format!("the run took longer than its `timeout` of {}", format_duration(bound));
         Event::RunTimedOut { error: Failure { step_id: None, code: "run.timeout".to_owned(), message, attempts: 0 } }
     }
 
     /// When the run must be over.
     pub fn deadline(&self) -> Option<DateTime<Utc>> {
-        Some(self.facts.started_at + self.workflow.timeout?)
+        Some(self.since + self.workflow.timeout?)
     }
 
     fn policy(&self, call: &Call, repeatable: bool) -> RetryPolicy {
         match (&self.workflow.steps[call.step].retry, &call.kind) {
             (Some(policy), _) => policy.clone(),
             (None, CallKind::Agent { .. }) => RetryPolicy::agent_default(),
+            (None, CallKind::Child { .. }) => RetryPolicy::once(),
             (None, _) if repeatable => RetryPolicy::agent_default(),
             (None, _) => RetryPolicy::once(),
         }

@@ -1,15 +1,16 @@
 //! The state of one run, folded from its journal.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::RunStatus;
+use super::frame::{Cursor, Frame, Open, Work};
 use crate::definition::{ListIndex, MAIN_LIST, StepIndex, StepKind, Workflow};
 use crate::id::{RunId, WorkflowId};
-use crate::journal::{Event, Failure, ScopePath, Variables, Visit};
+use crate::journal::{Event, Failure, ScopePath, Signal, Variables, Visit};
 use crate::plugin::Pin;
 use crate::template::Scope;
 
@@ -28,6 +29,8 @@ pub struct RunFacts {
 #[derive(Debug)]
 pub struct State {
     pub(super) workflow: Arc<Workflow>,
+    /// Other versions of the definition, which a retry may have gone over to.
+    versions: BTreeMap<i32, Arc<Workflow>>,
     pub(super) facts: RunFacts,
     pub(super) input: Arc<Value>,
     plugins: Arc<[Pin]>,
@@ -35,9 +38,27 @@ pub struct State {
     input_fields: Variables,
     /// The lists that are under way, by scope; the main line has the empty one.
     pub(super) frames: BTreeMap<ScopePath, Frame>,
-    pub(super) visits: HashMap<StepIndex, u32>,
+    /// Frames that may have something to decide.
+    pub(super) ready: BTreeSet<ScopePath>,
+    pub(super) visits: HashMap<String, u32>,
     pub(super) executions: u32,
+    /// Signals that no step has taken yet, in the order in which they came.
+    pub(super) signals: VecDeque<Signal>,
+    pub(super) signals_received: u64,
+    pub(super) is_paused: bool,
+    /// Since when the run's own timeout counts.
+    pub(super) since: DateTime<Utc>,
+    pub(super) abandoned: Vec<RunId>,
+    /// How a step decided that the run ends.
+    pub(super) ending: Option<Ending>,
     pub(super) ended: Option<Ended>,
+}
+
+/// How a step decided that the run ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Returned(Value),
+    Failed(Failure),
 }
 
 /// How a run ended.
@@ -48,41 +69,17 @@ pub(super) struct Ended {
     pub(super) error: Option<Failure>,
 }
 
-/// One list under way: exactly one of its steps at a time.
-#[derive(Debug)]
-pub(super) struct Frame {
-    /// The visit that opened it; none for the main line.
-    pub(super) parent: Option<Visit>,
-    pub(super) cursor: Cursor,
-    /// Steps that a condition chose beyond the first.
-    pub(super) queue: VecDeque<StepIndex>,
-    /// What its steps set. A branch sees what was set before it and by itself; the others' shows when all have ended.
-    pub(super) variables: Variables,
-    /// The errors that its steps went on from, by step; seen and merged as the variables are.
-    pub(super) errors: serde_json::Map<String, Value>,
-    /// The error that control jumped here with.
-    pub(super) error: Option<Value>,
-    pub(super) last_result: Arc<Value>,
-}
-
-#[derive(Debug)]
-pub(super) enum Cursor {
-    /// This step is to be visited.
-    At(StepIndex),
-    /// This step is being visited.
-    In(StepIndex, Visit, Work),
-    Done,
-    Failed(Failure),
-}
-
-#[derive(Debug)]
-pub(super) enum Work {
-    /// The outside world owes an answer.
-    Calling { attempt: u32, not_before: Option<DateTime<Utc>>, input: Arc<Value> },
-    /// Branches are under way or over, each in a frame of its own; so many were begun.
-    Group { begun: usize },
-    /// A block that a condition chose.
-    Block,
+/// A decision that somebody is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenApproval {
+    /// By which visit.
+    pub visit: Visit,
+    /// What is asked.
+    pub message: String,
+    /// The roles that may decide.
+    pub approvers: Vec<String>,
+    /// Until when.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A call that the run waits for.
@@ -96,6 +93,8 @@ pub struct Call {
     pub attempt: u32,
     /// When it may be made; at once where absent.
     pub not_before: Option<DateTime<Utc>>,
+    /// When the visit must be over, whatever its attempts do.
+    pub deadline: Option<DateTime<Utc>>,
     /// What it gives, as the journal has it.
     pub input: Arc<Value>,
     /// What is called.
@@ -119,6 +118,13 @@ pub enum CallKind {
         /// The plugin's version that must be called.
         version: Option<i32>,
     },
+    /// Another workflow, which becomes a run of its own.
+    Child {
+        /// Which.
+        workflow_id: WorkflowId,
+        /// Which version; the newest where absent.
+        version: Option<i32>,
+    },
     /// A plugin that judges an expression over [`State::scope_of`] the call.
     Evaluator {
         /// Which.
@@ -132,16 +138,29 @@ impl State {
     /// A run that has no entry yet.
     pub fn new(workflow: Arc<Workflow>, facts: RunFacts) -> Self {
         Self {
+            since: facts.started_at,
             workflow,
+            versions: BTreeMap::new(),
             facts,
             input: Arc::new(Value::Null),
             plugins: Arc::new([]),
             input_fields: Variables::new(),
             frames: BTreeMap::new(),
+            ready: BTreeSet::new(),
             visits: HashMap::new(),
             executions: 0,
+            signals: VecDeque::new(),
+            signals_received: 0,
+            is_paused: false,
+            abandoned: Vec::new(),
+            ending: None,
             ended: None,
         }
+    }
+
+    /// Gives it a version of the definition that one of its entries goes over to. To be called before that entry is applied.
+    pub fn know_version(&mut self, version: i32, workflow: Arc<Workflow>) {
+        self.versions.insert(version, workflow);
     }
 
     /// Takes the next entry of the journal. Never evaluates anything: what was decided is in the entry.
@@ -152,20 +171,36 @@ impl State {
                 self.plugins = plugins.as_slice().into();
                 let fields = input.as_object().into_iter().flatten();
                 self.input_fields = fields.map(|(name, value)| (name.clone(), Arc::new(value.clone()))).collect();
-                self.open(ScopePath::default(), MAIN_LIST, None);
+                self.open_list(ScopePath::default(), MAIN_LIST, None, Variables::new());
             }
-            Event::StepStarted { visit, input } => self.started(visit, input),
-            Event::AttemptFailed { visit, attempt, retry_at, .. } => {
-                if let Some(Cursor::In(_, _, Work::Calling { attempt: current, not_before, .. })) = self.cursor(visit) {
-                    *current = attempt + 1;
-                    *not_before = Some(*retry_at);
+            Event::StepStarted { visit, input, deadline } => self.started(visit, input, *deadline),
+            Event::AttemptFailed { visit, attempt, retry_at, .. } => self.attempt_failed(visit, *attempt, *retry_at),
+            Event::ChildStarted { visit, run, .. } => self.child_started(visit, *run),
+            Event::PassStarted { visit, pass } => self.pass_started(visit, *pass),
+            Event::StepSucceeded { visit, output, signal, .. } => {
+                if let Some(number) = signal {
+                    self.signals.retain(|signal| signal.number != *number);
                 }
+                self.succeeded(visit, output);
             }
-            Event::StepSucceeded { visit, output, .. } => self.succeeded(visit, output),
             Event::StepFailed { visit, error, .. } => self.failed(visit, error),
             Event::StepSkipped { visit } => self.skipped(visit),
+            Event::SignalReceived { signal } => {
+                self.signals_received = signal.number;
+                self.signals.push_back(signal.clone());
+                let listening = self
+                    .frames
+                    .iter()
+                    .filter(|(_, frame)| frame.open().is_some_and(|open| matches!(open.work, Work::Listening)));
+                self.ready.extend(listening.map(|(scope, _)| scope.clone()));
+            }
+            Event::RunPaused { .. } => self.is_paused = true,
+            Event::RunResumed { .. } => self.is_paused = false,
+            Event::RunRetried { version, vars, since, .. } => self.retried(*version, vars, *since),
+            Event::RunForked { vars, since, .. } => self.forked(vars, *since),
             Event::RunSucceeded { output } => self.end(RunStatus::Success, output.clone(), None),
             Event::RunFailed { error } => self.end(RunStatus::Failed, Value::Null, Some(error.clone())),
+            Event::RunCancelled { error, .. } => self.end(RunStatus::Cancelled, Value::Null, Some(error.clone())),
             Event::RunTimedOut { error } => self.end(RunStatus::TimedOut, Value::Null, Some(error.clone())),
         }
     }
@@ -180,9 +215,33 @@ impl State {
         &self.facts
     }
 
-    /// Running, or how it ended.
+    /// Running, paused, or how it ended. Whether it waits depends on who drives it.
     pub fn status(&self) -> RunStatus {
-        self.ended.as_ref().map_or(RunStatus::Running, |ended| ended.status)
+        let going = if self.is_paused { RunStatus::Paused } else { RunStatus::Running };
+        self.ended.as_ref().map_or(going, |ended| ended.status)
+    }
+
+    /// Signals that came and that no step has taken yet.
+    pub fn signals_waiting(&self) -> usize {
+        self.signals.len()
+    }
+
+    /// The decisions that it waits for.
+    pub fn approvals(&self) -> Vec<OpenApproval> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        let open = self.frames.values().filter_map(|frame| frame.open());
+        let asking = open.filter_map(|open| match &open.work {
+            Work::Asking { input } => Some(OpenApproval {
+                visit: open.visit.clone(),
+                message: input["message"].as_str().unwrap_or_default().to_owned(),
+                approvers: serde_json::from_value(input["approvers"].clone()).unwrap_or_default(),
+                expires_at: open.deadline,
+            }),
+            _ => None,
+        });
+        asking.collect()
     }
 
     /// What the definition's `output` picked; null before the end and without one.
@@ -215,14 +274,16 @@ impl State {
         if self.ended.is_some() {
             return Vec::new();
         }
-        let calling = self.frames.values().filter_map(|frame| match &frame.cursor {
-            Cursor::In(step, visit, Work::Calling { attempt, not_before, input }) => Some(Call {
-                visit: visit.clone(),
-                step: *step,
+        let open = self.frames.values().filter_map(|frame| frame.open());
+        let calling = open.filter_map(|open| match &open.work {
+            Work::Calling { attempt, not_before, input } => Some(Call {
+                visit: open.visit.clone(),
+                step: open.step,
                 attempt: *attempt,
                 not_before: *not_before,
+                deadline: open.deadline,
                 input: Arc::clone(input),
-                kind: self.call_kind(*step)?,
+                kind: self.call_kind(open.step, input)?,
             }),
             _ => None,
         });
@@ -231,11 +292,8 @@ impl State {
 
     /// Whether a visit is still waited for: not so after its run or its group has ended.
     pub fn is_open(&self, visit: &Visit) -> bool {
-        self.ended.is_none()
-            && self
-                .frames
-                .get(&visit.scope)
-                .is_some_and(|frame| matches!(&frame.cursor, Cursor::In(_, open, _) if open == visit))
+        let open = self.frames.get(&visit.scope).and_then(|frame| frame.open());
+        self.ended.is_none() && open.is_some_and(|open| open.visit == *visit)
     }
 
     /// What an expression inside `scope` sees.
@@ -247,9 +305,13 @@ impl State {
             current = frame.parent.as_ref().and_then(|parent| self.frames.get(&parent.scope));
         }
         let mut visible = Scope::default();
-        let set_by_steps = chain.iter().rev().flat_map(|frame| &frame.variables);
-        for (name, value) in self.input_fields.iter().chain(set_by_steps) {
+        for (name, value) in &self.input_fields {
             visible.set(name, Arc::clone(value));
+        }
+        for frame in chain.iter().rev() {
+            for (name, value) in frame.locals.iter().chain(&frame.variables) {
+                visible.set(name, Arc::clone(value));
+            }
         }
         if let Some(error) = chain.iter().find_map(|frame| frame.error.as_ref()) {
             visible.set("error", Arc::new(error.clone()));
@@ -263,7 +325,7 @@ impl State {
         visible
     }
 
-    fn call_kind(&self, step: StepIndex) -> Option<CallKind> {
+    fn call_kind(&self, step: StepIndex, input: &Value) -> Option<CallKind> {
         match &self.workflow.steps[step].kind {
             StepKind::Agent(agent) => Some(CallKind::Agent { agent_id: agent.agent_id.clone() }),
             StepKind::Tool(tool) => Some(CallKind::Tool {
@@ -274,30 +336,39 @@ impl State {
             StepKind::Condition(condition) => {
                 Some(CallKind::Evaluator { evaluator: condition.evaluator.clone()?, expr: condition.expr.clone() })
             }
-            StepKind::Parallel(_) => None,
+            StepKind::Workflow(_) => Some(CallKind::Child {
+                workflow_id: input["workflowId"].as_str()?.parse().ok()?,
+                version: input["version"].as_i64().map(|version| version as i32),
+            }),
+            _ => None,
         }
     }
 
-    pub(super) fn cursor(&mut self, visit: &Visit) -> Option<&mut Cursor> {
-        let frame = self.frames.get_mut(&visit.scope)?;
-        matches!(&frame.cursor, Cursor::In(_, open, _) if open == visit).then_some(&mut frame.cursor)
+    /// What a visit under way is in the middle of.
+    pub(super) fn open_visit(&mut self, visit: &Visit) -> Option<&mut Open> {
+        match &mut self.frames.get_mut(&visit.scope)?.cursor {
+            Cursor::In(open) if open.visit == *visit => Some(open),
+            Cursor::In(_) | Cursor::At(_) | Cursor::Done | Cursor::Failed(_) => None,
+        }
     }
 
-    pub(super) fn open(&mut self, scope: ScopePath, list: ListIndex, parent: Option<Visit>) {
+    pub(super) fn open_list(&mut self, scope: ScopePath, list: ListIndex, parent: Option<Visit>, locals: Variables) {
         let first = self.workflow.lists[list].steps[0];
-        let frame = Frame {
-            parent,
-            cursor: Cursor::At(first),
-            queue: VecDeque::new(),
-            variables: Variables::new(),
-            errors: serde_json::Map::new(),
-            error: None,
-            last_result: Arc::new(Value::Null),
-        };
-        self.frames.insert(scope, frame);
+        self.ready.insert(scope.clone());
+        self.frames.insert(scope, Frame::new(first, parent, locals));
+    }
+
+    pub(super) fn version(&self, version: i32) -> Option<Arc<Workflow>> {
+        self.versions.get(&version).cloned()
+    }
+
+    pub(super) fn follow(&mut self, workflow: Arc<Workflow>) {
+        self.workflow = workflow;
     }
 
     fn end(&mut self, status: RunStatus, output: Value, error: Option<Failure>) {
+        let children = self.children().into_iter().map(|(_, run)| run);
+        self.abandoned.extend(children);
         self.ended = Some(Ended { status, output, error });
     }
 }

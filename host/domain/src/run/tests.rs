@@ -36,7 +36,7 @@ impl Bench {
         self.state.apply(&event);
         self.journal.push(event);
         loop {
-            let decided = self.state.decide(&self.templates);
+            let decided = self.state.decide(&self.templates, facts().started_at);
             assert!(decided.len() <= DECISIONS_PER_TURN_MAX);
             if decided.is_empty() {
                 break;
@@ -52,7 +52,7 @@ impl Bench {
         for event in &self.journal {
             replayed.apply(event);
         }
-        assert_eq!(replayed.decide(&self.templates), [], "the journal holds every decision");
+        assert_eq!(replayed.decide(&self.templates, facts().started_at), [], "the journal holds every decision");
         let owed = |state: &State| format!("{:?}", state.calls());
         assert_eq!(owed(&replayed), owed(&self.state));
         assert_eq!(replayed.variables(), self.state.variables());

@@ -117,7 +117,7 @@ pub enum InstallError {
 
 impl Host {
     pub(crate) fn event(&self, kind: &'static str, data: &serde_json::Value) -> NewEvent {
-        let id = uuid::Builder::from_unix_timestamp_millis(self.unix_millis(), &self.chance.bytes()).into_uuid();
+        let id = self.event_ids.next(self.unix_millis(), self.chance.bytes());
         NewEvent { id, kind, data: data.to_string() }
     }
 

@@ -165,7 +165,7 @@ impl Snapshot {
                     Some(evaluator) => self.evaluator(workspace, &[], evaluator),
                     None => continue,
                 },
-                StepKind::Agent(_) | StepKind::Parallel(_) => continue,
+                _ => continue,
             };
             // What is not there yet may be added before its step is reached.
             let Ok(Resolved { version, .. }) = resolved else { continue };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::Entry;
+use armilla_domain::run::RunStatus;
 use armilla_engine::{Chance, Clock, LEASE, SystemChance, SystemClock};
-use armilla_store::{Append, Appended, Lease, NewRun, PgConnectOptions, RunEnd, RunRow, Store};
+use armilla_store::{Append, Lease, NewRun, PgConnectOptions, Rows, RunEnd, RunRow, Started, Store, Then};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -35,7 +36,15 @@ impl Journal {
 
     fn end(&self) -> RunEnd {
         let RunRow { status, vars, output, error, .. } = RunRow::clone(&self.ended);
-        RunEnd { status, vars: vars.unwrap(), output: output.unwrap(), error }
+        RunEnd {
+            status,
+            vars: vars.unwrap(),
+            output: output.unwrap(),
+            error,
+            error_code: None,
+            retain: None,
+            told_parent: None,
+        }
     }
 }
 
@@ -92,7 +101,8 @@ impl Floor {
             let now = SystemClock.now();
             let id = RunId::from_parts(now.timestamp_millis().unsigned_abs(), SystemChance.bytes());
             let mut written = journal.commits[0];
-            let started = store.start_run(NewRun {
+            let rows = Rows::of(&journal.entries[..written]).unwrap();
+            let new = NewRun {
                 id,
                 workspace: WorkspaceId::DEFAULT,
                 workflow,
@@ -101,19 +111,29 @@ impl Floor {
                 lease: Some(lease),
                 traceparent: None,
                 plugins: None,
-                entries: &journal.entries[..written],
-            });
-            assert!(started.await.unwrap());
+                entries: &rows,
+                parent: None,
+                place_in_line: None,
+                idempotency: None,
+            };
+            assert_eq!(store.start_run(&new).await.unwrap(), Started::Yes { admitted: true });
             for count in &journal.commits[1..] {
                 let next = written + count;
                 let append = Append {
                     run: id,
                     epoch: 1,
                     journal_len: written as i32,
-                    entries: &journal.entries[written..next],
-                    end: (next == journal.entries.len()).then(|| journal.end()),
+                    entries: Rows::of(&journal.entries[written..next]).unwrap(),
+                    then: if next == journal.entries.len() {
+                        Then::End(journal.end())
+                    } else {
+                        Then::GoOn { status: RunStatus::Running }
+                    },
+                    consumed: Vec::new(),
+                    abandoned: Vec::new(),
+                    approvals: None,
                 };
-                assert!(matches!(store.append(&append).await.unwrap(), Appended::Yes { .. }));
+                assert_eq!(store.append(&[&append]).await.unwrap(), [true]);
                 written = next;
             }
         }

@@ -70,6 +70,7 @@ impl Server {
                 ..PluginPolicy::default()
             },
             sealing: SealingKey::new([9; 32]),
+            limits: armilla_engine::RunLimits::default(),
             clock: clock.clone(),
             chance: chance.clone(),
             host_id: Uuid::from_u128(2),

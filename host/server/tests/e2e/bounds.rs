@@ -6,8 +6,9 @@ use std::time::Duration;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_engine::{Clock, SystemClock};
-use armilla_store::{Lease, NewRun, Store};
+use armilla_store::{Lease, NewRun, Rows, Started, Store};
 use armilla_testkit::agent::Answer;
+use armilla_testkit::agent::ScriptedAgent;
 use armilla_testkit::db::TestDatabase;
 use serde_json::json;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::harness::{TestServer, agent_step};
 
 #[tokio::test]
-async fn a_run_that_stops_every_host_it_meets_is_given_up() {
+async fn a_run_that_stopped_three_hosts_is_paused_until_somebody_resumes_it() {
     let database = TestDatabase::create().await;
     let store = Store::new(database.connect_options());
     let server = TestServer::on(&database, 1).await;
@@ -34,9 +35,12 @@ async fn a_run_that_stops_every_host_it_meets_is_given_up() {
         lease: None,
         traceparent: None,
         plugins: None,
-        entries: &[first],
+        entries: &Rows::of(&[first]).unwrap(),
+        parent: None,
+        place_in_line: None,
+        idempotency: None,
     };
-    assert!(store.start_run(run).await.unwrap());
+    assert_eq!(store.start_run(&run).await.unwrap(), Started::Yes { admitted: true });
     // Hosts that take it up, one after the other, and die of it.
     let dying = Lease { owner: Uuid::from_u128(2), duration: Duration::from_secs(30) };
     for _ in 0..armilla_engine::CLAIMS_WITHOUT_PROGRESS_MAX {
@@ -45,8 +49,11 @@ async fn a_run_that_stops_every_host_it_meets_is_given_up() {
     }
 
     let server = TestServer::on(&database, 3).await;
-    let ended = server.admin.ended(&id.to_string()).await;
-    assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!("run.poisoned")), "{ended:#}");
+    server.admin.comes_to(&id.to_string(), "paused").await;
+    let agent = ScriptedAgent::start().await;
+    server.admin.register(&agent).await;
+    server.admin.post(&format!("/runs/{id}/resume"), &json!({})).await.expect(200);
+    assert_eq!(server.admin.ended(&id.to_string()).await["status"], "success");
 }
 
 #[tokio::test]

@@ -123,7 +123,16 @@ impl Client {
         until(&format!("the end of {run}"), || async {
             let mut answer = self.get(&format!("/runs/{run}")).await.expect(200);
             let status = answer["run"]["status"].as_str().unwrap();
-            matches!(status, "success" | "failed" | "timedOut").then(|| answer["run"].take())
+            matches!(status, "success" | "failed" | "cancelled" | "timedOut").then(|| answer["run"].take())
+        })
+        .await
+    }
+
+    /// Waits until a run has a status, by asking.
+    pub(crate) async fn comes_to(&self, run: &str, status: &str) -> Value {
+        until(&format!("{run} to be {status}"), || async {
+            let mut answer = self.get(&format!("/runs/{run}")).await.expect(200);
+            (answer["run"]["status"] == status).then(|| answer["run"].take())
         })
         .await
     }

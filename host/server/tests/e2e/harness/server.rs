@@ -6,7 +6,7 @@ use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
 use armilla_api::{ApiState, Check};
 use armilla_domain::id::WorkspaceId;
-use armilla_engine::{Engine, Parts, PluginPolicy, SealingKey, SystemChance, SystemClock};
+use armilla_engine::{Engine, Parts, PluginPolicy, RunLimits, SealingKey, SystemChance, SystemClock};
 use armilla_store::Store;
 use armilla_testkit::agent::ScriptedAgent;
 use armilla_testkit::db::TestDatabase;
@@ -65,6 +65,7 @@ impl TestServer {
             sandbox: sandbox(),
             policy,
             sealing: SealingKey::new([9; 32]),
+            limits: RunLimits::default(),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),

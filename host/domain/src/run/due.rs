@@ -1,0 +1,79 @@
+//! What time alone brings about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::frame::{Open, Work};
+use super::state::State;
+use crate::definition::{OnTimeout, StepKind};
+use crate::journal::{Event, Failure};
+
+/// How long after an approval's timeout it is acted upon. No decision is accepted after the timeout, so one that was accepted in
+/// time has arrived by then.
+pub const APPROVAL_MARGIN: Duration = Duration::from_secs(1);
+
+impl State {
+    /// When time alone brings about something: the run's own deadline and the next attempts of calls apart.
+    pub fn next_wake(&self) -> Option<DateTime<Utc>> {
+        if self.ended.is_some() || self.is_paused {
+            return None;
+        }
+        self.frames.values().filter_map(|frame| acted_upon(frame.open()?)).min()
+    }
+
+    /// The entry of the first visit whose time has come.
+    pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<Event> {
+        let open = self.frames.values().filter_map(|frame| frame.open());
+        let due = open.filter(|open| acted_upon(open).is_some_and(|at| at <= now)).min_by_key(|open| open.deadline)?;
+        Some(self.time_is_up(due))
+    }
+
+    fn time_is_up(&self, open: &Open) -> Event {
+        let visit = open.visit.clone();
+        let step = &self.workflow.steps[open.step];
+        let succeeded = |output| Event::StepSucceeded {
+            visit: open.visit.clone(),
+            attempt: 0,
+            output: Arc::new(output),
+            measured: None,
+            signal: None,
+        };
+        let (code, message) = match (&open.work, &step.kind) {
+            (Work::Sleeping, _) => return succeeded(serde_json::Value::Null),
+            (Work::Listening, _) => ("wait.timeout", "the event did not come in time".to_owned()),
+            (Work::Asking { .. }, StepKind::Approval(approval)) => match approval.on_timeout {
+                OnTimeout::Fail => ("approval.timeout", "nobody decided in time".to_owned()),
+                decided => {
+                    let at = open.deadline.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+                    let approved = decided == OnTimeout::Approve;
+                    return succeeded(
+                        json!({ "approved": approved, "by": null, "note": "nobody decided in time", "at": at }),
+                    );
+                }
+            },
+            _ => {
+                let bound = step.total_timeout.or(step.timeout).unwrap_or_default();
+                let bound = crate::duration::format_duration(bound);
+                ("step.timeout", format!("the step took longer than {bound}"))
+            }
+        };
+        let attempts = match &open.work {
+            Work::Calling { attempt, .. } | Work::Child { attempt, .. } => *attempt,
+            _ => 0,
+        };
+        let error = Failure { step_id: Some(visit.step.clone()), code: code.to_owned(), message, attempts };
+        Event::StepFailed { visit, error, duration_ms: None }
+    }
+}
+
+/// When a visit's deadline is acted upon.
+fn acted_upon(open: &Open) -> Option<DateTime<Utc>> {
+    let margin = match open.work {
+        Work::Asking { .. } => APPROVAL_MARGIN,
+        _ => Duration::ZERO,
+    };
+    Some(open.deadline? + margin)
+}

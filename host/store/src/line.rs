@@ -1,0 +1,85 @@
+//! Runs of which only so many go on at once: who is admitted, and who waits in line. What counts is the rows of runs that have not
+//! ended, so a host that is killed leaves nothing behind that would have to be given back.
+
+use armilla_domain::id::{RunId, WorkflowId};
+
+use crate::{Store, StoreError};
+
+/// One line: the runs of a workflow that have the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The key.
+    pub key: String,
+}
+
+impl Store {
+    /// Admits as many runs of a line as may go on, oldest first, and gives them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn admit_next(&self, line: &Line) -> Result<Vec<RunId>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        lock_line(&mut transaction, line).await?;
+        let admitted = sqlx::query_scalar!(
+            "with going as (
+                select count(*) as n from runs
+                where workflow_id = $1 and concurrency_key = $2 and finished_at is null and admitted
+            ), next as (
+                select id from runs
+                where workflow_id = $1 and concurrency_key = $2 and finished_at is null and not admitted
+                    and (select n from going) < concurrency_max
+                order by id
+                limit greatest(0, (
+                    select max(r.concurrency_max) from runs r
+                    where r.workflow_id = $1 and r.concurrency_key = $2 and r.finished_at is null
+                ) - (select n from going))
+            )
+            update runs set admitted = true, due_at = now() from next where runs.id = next.id and not runs.admitted
+            returning runs.id",
+            line.workflow.uuid(),
+            line.key,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(admitted.into_iter().map(RunId::from_uuid).collect())
+    }
+
+    /// The lines in which these runs stand.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn lines_of(&self, runs: &[RunId]) -> Result<Vec<Line>, StoreError> {
+        let runs: Vec<uuid::Uuid> = runs.iter().map(|run| run.uuid()).collect();
+        let lines = sqlx::query!(
+            r#"select distinct workflow_id, concurrency_key as "key!" from runs
+            where id = any($1) and concurrency_key is not null and finished_at is null"#,
+            &runs,
+        );
+        let lines = lines.fetch_all(&self.pool).await?.into_iter();
+        Ok(lines.map(|row| Line { workflow: WorkflowId::from_uuid(row.workflow_id), key: row.key }).collect())
+    }
+
+    /// Lines in which somebody waits.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn lines(&self) -> Result<Vec<Line>, StoreError> {
+        let lines = sqlx::query!(
+            r#"select distinct workflow_id, concurrency_key as "key!" from runs
+            where not admitted and finished_at is null and concurrency_key is not null limit 1000"#
+        );
+        let lines = lines.fetch_all(&self.pool).await?.into_iter();
+        Ok(lines.map(|row| Line { workflow: WorkflowId::from_uuid(row.workflow_id), key: row.key }).collect())
+    }
+}
+
+/// Keeps everybody else from the same line until the end of the transaction. A statement of its own: what is counted next must
+/// see what was committed while this waited.
+pub(crate) async fn lock_line(connection: &mut sqlx::PgConnection, line: &Line) -> Result<(), StoreError> {
+    let name = format!("{}:{}", line.workflow, line.key);
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", name).execute(connection).await?;
+    Ok(())
+}

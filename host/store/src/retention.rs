@@ -1,0 +1,48 @@
+//! What is removed once nobody needs it any more.
+
+use crate::{Store, StoreError};
+
+/// How long an idempotency key is remembered, in hours: as long as the API says.
+pub const IDEMPOTENCY_HOURS: i32 = 24;
+
+impl Store {
+    /// Removes up to `limit` runs whose time is over, with their results and approvals. Their journals go with the partition of
+    /// their month, when no run of it is left.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_expired_runs(&self, limit: u32) -> Result<u64, StoreError> {
+        let removed = sqlx::query_scalar!(
+            r#"with expired as (
+                select id from runs where retain_until < now() and finished_at is not null order by retain_until limit $1
+                for update skip locked
+            ), approvals_gone as (delete from approvals using expired where approvals.run_id = expired.id),
+            results_gone as (delete from run_results using expired where run_results.run_id = expired.id),
+            gone as (delete from runs using expired where runs.id = expired.id returning runs.id)
+            select count(*) as "removed!" from gone"#,
+            i64::from(limit),
+        );
+        Ok(removed.fetch_one(&self.pool).await? as u64)
+    }
+
+    /// Drops the journal's partitions of months of which no run is left, without stopping anybody for longer than two seconds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn drop_empty_journal_partitions(&self) -> Result<i32, StoreError> {
+        let dropped = sqlx::query_scalar!(r#"select drop_empty_journal_partitions(now()) as "dropped!""#);
+        Ok(dropped.fetch_one(&self.pool).await?)
+    }
+
+    /// Forgets idempotency keys that are older than [`IDEMPOTENCY_HOURS`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn forget_idempotency_keys(&self) -> Result<u64, StoreError> {
+        let done = sqlx::query!(
+            "delete from idempotency_keys where created_at < now() - make_interval(hours => $1)",
+            IDEMPOTENCY_HOURS
+        );
+        Ok(done.execute(&self.pool).await?.rows_affected())
+    }
+}
