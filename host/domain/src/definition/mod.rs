@@ -4,6 +4,7 @@
 //! Steps and lists live in two arenas and refer to each other by index, so that the interpreter never looks up a name.
 
 mod check;
+pub mod diff;
 mod fields;
 mod flow;
 mod input_schema;
