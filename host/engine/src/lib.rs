@@ -17,6 +17,7 @@ mod plugins;
 mod reader;
 mod runs;
 mod time;
+mod versions;
 mod waiting;
 mod workflows;
 
@@ -42,6 +43,7 @@ pub use plugins::{
 pub use reader::RunView;
 pub use runs::StartRun;
 pub use time::{Chance, Clock, SystemChance, SystemClock};
+pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};
 
 /// Runs that one host drives at once; more wait in the database. Each takes some KiB and what its variables weigh.

@@ -16,6 +16,7 @@ mod leases;
 mod plugins;
 mod runs;
 mod secrets;
+mod versions;
 mod workflows;
 
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub use runs::{NewRun, RunRow};
 pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;
+pub use versions::{
+    NewDefinition, Revised, RevisedRow, Revision, WORKFLOW_VERSIONS_MAX, WorkflowVersionRow, WorkflowVersionSummaryRow,
+};
 pub use workflows::{NewWorkflow, WorkflowRow};
 
 /// The schema's history, embedded.

@@ -69,6 +69,9 @@ codes! {
 
     WorkspaceNotFound, "workspace.not_found", NOT_FOUND, "There is no such workspace for this caller.";
     WorkflowNotFound, "workflow.not_found", NOT_FOUND, "There is no such workflow.";
+    WorkflowVersionNotFound, "workflow.version_not_found", NOT_FOUND, "The workflow has no such version.";
+    WorkflowVersionConflict, "workflow.version_conflict", CONFLICT, "Another version of the workflow is the newest by now.";
+    WorkflowTooManyVersions, "workflow.too_many_versions", CONFLICT, "The workflow has as many versions as it may.";
     WorkflowInvalid, "workflow.invalid", UNPROCESSABLE_ENTITY, "The workflow's definition has faults.";
     RunNotFound, "run.not_found", NOT_FOUND, "There is no such run.";
     RunInvalidInput, "run.invalid_input", UNPROCESSABLE_ENTITY, "The input does not fit the workflow.";

@@ -19,6 +19,11 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::UnknownWorkflow(_) => Self::not_found(Code::WorkflowNotFound),
+            CommandError::UnknownWorkflowVersion { .. } => Self::not_found(Code::WorkflowVersionNotFound),
+            CommandError::VersionConflict { newest, .. } => {
+                Self::new(Code::WorkflowVersionConflict, sentence(&error)).with("newest", serde_json::json!(newest))
+            }
+            CommandError::TooManyVersions => Self::new(Code::WorkflowTooManyVersions, sentence(&error)),
             CommandError::UnknownRun(_) => Self::not_found(Code::RunNotFound),
             CommandError::UnknownAgent(_) => Self::not_found(Code::AgentNotFound),
             CommandError::AgentExists(id) => {
