@@ -1,6 +1,7 @@
 //! What happens to every request, whatever its route: its id, its log line, its bounds.
 
 mod body;
+mod if_match;
 mod path;
 
 use std::any::Any;
@@ -15,7 +16,8 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub use self::body::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody};
-pub(crate) use self::path::PathNumbered;
+pub(crate) use self::if_match::IfMatch;
+pub(crate) use self::path::{PathBetween, PathNumbered};
 pub use self::path::{PathText, Query};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;

@@ -27,7 +27,12 @@ fn public() -> OpenApiRouter<ApiState> {
 fn protected() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default()
         .routes(routes!(workflows::list_workflows, workflows::create_workflow))
-        .routes(routes!(workflows::get_workflow, workflows::delete_workflow))
+        .routes(routes!(workflows::validate_workflow))
+        .routes(routes!(workflows::get_workflow, workflows::revise_workflow, workflows::delete_workflow))
+        .routes(routes!(workflows::list_workflow_versions))
+        .routes(routes!(workflows::get_workflow_version))
+        .routes(routes!(workflows::restore_workflow_version))
+        .routes(routes!(workflows::diff_workflow_versions))
         .routes(routes!(runs::start_run))
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run))

@@ -1,6 +1,8 @@
 //! Workflows: what is sent and answered. The handlers are in a file of their own.
 
 mod handlers;
+mod version_handlers;
+mod versions;
 
 use armilla_domain::id::WorkflowId;
 use armilla_engine::{NewWorkflow, WorkflowView};
@@ -9,6 +11,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(crate) use self::handlers::*;
+pub(crate) use self::version_handlers::*;
+pub use self::versions::*;
 use crate::wire::{FaultBody, Text, Timestamp};
 
 /// A name fits on a line.
@@ -54,7 +58,7 @@ pub struct WorkflowBody {
     pub version: i32,
     /// When the workflow was made.
     pub created_at: Timestamp,
-    /// When this version was made.
+    /// When it was last changed.
     pub updated_at: Timestamp,
     /// What its author should look at: names that are unknown so far, variables that nothing seems to set.
     pub warnings: Vec<FaultBody>,

@@ -7,7 +7,7 @@ use armilla_domain::run::RunStatus;
 use armilla_registry::PullError;
 use armilla_registry::signature::SignatureError;
 use armilla_sandbox::LoadFault;
-use armilla_store::StoreError;
+use armilla_store::{StoreError, WORKFLOW_VERSIONS_MAX};
 
 use crate::{InstallError, UploadError};
 
@@ -17,9 +17,6 @@ pub enum CommandError {
     /// There is no such workflow.
     #[error("there is no workflow `{0}`")]
     UnknownWorkflow(WorkflowId),
-    /// There is no such run.
-    #[error("there is no run `{0}`")]
-    UnknownRun(RunId),
     /// There is no such version of the workflow.
     #[error("the workflow `{workflow}` has no version {version}")]
     UnknownWorkflowVersion {
@@ -28,6 +25,20 @@ pub enum CommandError {
         /// What was asked for.
         version: i32,
     },
+    /// Another version than the one that was edited is the newest by now.
+    #[error("version {edited} was edited, and version {newest} is the newest by now")]
+    VersionConflict {
+        /// What the change was made from.
+        edited: i32,
+        /// What it would have to be made from.
+        newest: i32,
+    },
+    /// The workflow has as many versions as it may.
+    #[error("the workflow has {WORKFLOW_VERSIONS_MAX} versions already; a copy of it begins anew")]
+    TooManyVersions,
+    /// There is no such run.
+    #[error("there is no run `{0}`")]
+    UnknownRun(RunId),
     /// There is no such approval.
     #[error("there is no approval `{0}`")]
     UnknownApproval(ApprovalId),

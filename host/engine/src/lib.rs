@@ -24,6 +24,7 @@ mod reader;
 mod runs;
 mod sweep;
 mod time;
+mod versions;
 mod waiting;
 mod wakeups;
 mod workflows;
@@ -53,6 +54,7 @@ pub use plugins::{
 pub use reader::{RunEventView, RunView};
 pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun};
 pub use time::{Chance, Clock, SystemChance, SystemClock};
+pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};
 
 /// Runs that one host drives at once; more wait in the database. Each takes some KiB and what its variables weigh.

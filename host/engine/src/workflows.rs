@@ -42,7 +42,7 @@ pub struct WorkflowView {
     pub version: i32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When its newest version was made.
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -50,7 +50,7 @@ pub struct WorkflowView {
 const CHECK_MAX: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Checks a definition and keeps it as a new workflow.
+    /// Checks a definition and keeps it as a new workflow, made by `by`.
     ///
     /// # Errors
     /// [`CommandError::Invalid`] with every fault of the definition, pointers relative to it.
@@ -58,6 +58,7 @@ impl Engine {
         &self,
         workspace: WorkspaceId,
         new: NewWorkflow,
+        by: &str,
     ) -> Result<WorkflowView, CommandError> {
         let Checked { workflow, warnings } = self.check_definition(workspace, &new.definition).await?;
         let id = WorkflowId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
@@ -68,6 +69,7 @@ impl Engine {
             description: new.description.as_deref(),
             definition: &new.definition.to_string(),
             warnings: &serde_json::to_string(&warnings).unwrap_or_default(),
+            by,
         };
         let row = self.host.store.create_workflow(row).await?;
         self.host.definitions.keep(id, row.version, &row.definition, Arc::new(workflow));
@@ -110,7 +112,23 @@ impl Engine {
         Ok(())
     }
 
-    async fn check_definition(&self, workspace: WorkspaceId, definition: &Value) -> Result<Checked, CommandError> {
+    /// Checks a definition as [`Engine::create_workflow`] does, keeps nothing, and gives what its author should look at.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] with every fault of the definition, pointers relative to it.
+    pub async fn validate_definition(
+        &self,
+        workspace: WorkspaceId,
+        definition: &Value,
+    ) -> Result<Vec<Fault>, CommandError> {
+        Ok(self.check_definition(workspace, definition).await?.warnings)
+    }
+
+    pub(crate) async fn check_definition(
+        &self,
+        workspace: WorkspaceId,
+        definition: &Value,
+    ) -> Result<Checked, CommandError> {
         let plugins = self.host.catalog.snapshot();
         let mut known = Known {
             agents: HashSet::new(),

@@ -21,6 +21,7 @@ mod plugins;
 mod retention;
 mod runs;
 mod secrets;
+mod versions;
 mod wakeups;
 mod workflows;
 
@@ -46,6 +47,9 @@ pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
 pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;
+pub use versions::{
+    NewDefinition, Revised, RevisedRow, Revision, WORKFLOW_VERSIONS_MAX, WorkflowVersionRow, WorkflowVersionSummaryRow,
+};
 pub use wakeups::{RUNS_PER_WAKEUP_MAX, Wakeups};
 pub use workflows::{NewWorkflow, WorkflowRow};
 

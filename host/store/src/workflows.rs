@@ -20,6 +20,8 @@ pub struct NewWorkflow<'a> {
     pub definition: &'a str,
     /// JSON: an array of faults.
     pub warnings: &'a str,
+    /// Who makes it.
+    pub by: &'a str,
 }
 
 /// A workflow at its newest version.
@@ -39,7 +41,7 @@ pub struct WorkflowRow {
     pub version: i32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When its newest version was made.
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -52,10 +54,12 @@ impl Store {
         let made = sqlx::query!(
             r#"with workspace as (insert into workspaces (id) values ($2) on conflict do nothing),
             made as (
-                insert into workflows (id, workspace_id, name, description, version) values ($1, $2, $3, $4, 1)
+                insert into workflows (id, workspace_id, name, description, version, definition_digest)
+                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')))
                 returning created_at, updated_at
             ), version as (
-                insert into workflow_versions (workflow_id, version, definition, warnings) values ($1, 1, $5, $6)
+                insert into workflow_versions (workflow_id, version, definition, warnings, created_by)
+                values ($1, 1, $5, $6, $7)
             )
             select created_at as "created_at!", updated_at as "updated_at!" from made"#,
             new.id.uuid(),
@@ -64,6 +68,7 @@ impl Store {
             new.description,
             new.definition,
             new.warnings,
+            new.by,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -35,6 +35,7 @@ impl Bench {
             description: None,
             definition: "{}",
             warnings: "[]",
+            by: "ada",
         };
         store.create_workflow(new).await.unwrap();
         Self { store, workflow, _database: database }

@@ -69,6 +69,9 @@ codes! {
 
     WorkspaceNotFound, "workspace.not_found", NOT_FOUND, "There is no such workspace for this caller.";
     WorkflowNotFound, "workflow.not_found", NOT_FOUND, "There is no such workflow.";
+    WorkflowVersionNotFound, "workflow.version_not_found", NOT_FOUND, "The workflow has no such version.";
+    WorkflowVersionConflict, "workflow.version_conflict", CONFLICT, "Another version of the workflow is the newest by now.";
+    WorkflowTooManyVersions, "workflow.too_many_versions", CONFLICT, "The workflow has as many versions as it may.";
     WorkflowInvalid, "workflow.invalid", UNPROCESSABLE_ENTITY, "The workflow's definition has faults.";
     RunNotFound, "run.not_found", NOT_FOUND, "There is no such run.";
     RunInvalidInput, "run.invalid_input", UNPROCESSABLE_ENTITY, "The input does not fit the workflow.";
@@ -77,7 +80,6 @@ codes! {
     RunTooManyMessages, "run.too_many_messages", TOO_MANY_REQUESTS, "Too many messages wait for the run already.";
     RunConcurrencyLimit, "run.concurrency_limit", TOO_MANY_REQUESTS, "As many runs go on as the workflow allows.";
     IdempotencyKeyReused, "idempotency.key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request.";
-    WorkflowVersionNotFound, "workflow.version_not_found", NOT_FOUND, "The workflow has no such version.";
     ApprovalNotFound, "approval.not_found", NOT_FOUND, "There is no such approval.";
     ApprovalClosed, "approval.closed", CONFLICT, "The approval is not open any more.";
     ApprovalRole, "approval.role", FORBIDDEN, "The caller's role does not decide this approval.";

@@ -22,8 +22,12 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::UnknownWorkflow(_) => Self::not_found(Code::WorkflowNotFound),
-            CommandError::UnknownRun(_) => Self::not_found(Code::RunNotFound),
             CommandError::UnknownWorkflowVersion { .. } => Self::not_found(Code::WorkflowVersionNotFound),
+            CommandError::VersionConflict { newest, .. } => {
+                Self::new(Code::WorkflowVersionConflict, sentence(&error)).with("newest", serde_json::json!(newest))
+            }
+            CommandError::TooManyVersions => Self::new(Code::WorkflowTooManyVersions, sentence(&error)),
+            CommandError::UnknownRun(_) => Self::not_found(Code::RunNotFound),
             CommandError::UnknownApproval(_) => Self::not_found(Code::ApprovalNotFound),
             CommandError::ApprovalClosed { .. } => Self::new(Code::ApprovalClosed, sentence(&error)),
             CommandError::NotAnApprover(_) => Self::new(Code::ApprovalRole, sentence(&error)),

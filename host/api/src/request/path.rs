@@ -40,6 +40,11 @@ pub(crate) struct PathNumbered {
 }
 
 impl PathNumbered {
+    /// The id that the first one is; otherwise as [`PathText::id`].
+    pub(crate) fn id<T: std::str::FromStr>(&self, absent: Code) -> Result<T, Problem> {
+        self.name.parse().map_err(|_| Problem::not_found(absent))
+    }
+
     /// The second one.
     pub(crate) fn number(&self, absent: Code) -> Result<i32, Problem> {
         self.number.parse().map_err(|_| Problem::not_found(absent))
@@ -52,6 +57,30 @@ impl<S: Send + Sync> FromRequestParts<S> for PathNumbered {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<(String, String)>::from_request_parts(parts, state).await {
             Ok(Path((name, number))) if !name.contains('\0') => Ok(Self { name, number }),
+            Ok(_) => Err(Problem::new(Code::PathInvalid, "The path's parameter has the character U+0000.")),
+            Err(_) => Err(Problem::new(Code::PathInvalid, "The path's parameters are not percent-encoded UTF-8.")),
+        }
+    }
+}
+
+/// The path's three parameters: a name, and two numbers of things that the name has, to be compared.
+#[derive(Debug, Clone)]
+pub(crate) struct PathBetween {
+    /// The first number.
+    pub(crate) from: PathNumbered,
+    /// The second one.
+    pub(crate) to: PathNumbered,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathBetween {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<(String, String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((name, from, to))) if !name.contains('\0') => Ok(Self {
+                from: PathNumbered { name: name.clone(), number: from },
+                to: PathNumbered { name, number: to },
+            }),
             Ok(_) => Err(Problem::new(Code::PathInvalid, "The path's parameter has the character U+0000.")),
             Err(_) => Err(Problem::new(Code::PathInvalid, "The path's parameters are not percent-encoded UTF-8.")),
         }

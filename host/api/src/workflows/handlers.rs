@@ -33,7 +33,7 @@ pub(crate) async fn create_workflow(
     Member(caller): Member,
     JsonBody(body): JsonBody<CreateWorkflow>,
 ) -> Result<impl IntoResponse, Problem> {
-    let workflow = state.engine.create_workflow(caller.workspace, body.into()).await;
+    let workflow = state.engine.create_workflow(caller.workspace, body.into(), &caller.subject).await;
     let workflow = workflow.map_err(|error| Problem::in_document(error, Code::WorkflowInvalid, "/definition"))?;
     let location = format!("/workflows/{}", workflow.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(WorkflowResponse { workflow: workflow.into() })))

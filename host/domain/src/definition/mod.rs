@@ -6,6 +6,7 @@
 mod calls;
 mod check;
 mod control;
+pub mod diff;
 mod fields;
 mod flow;
 mod input_schema;

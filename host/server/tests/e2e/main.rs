@@ -22,6 +22,7 @@ mod process;
 mod recorded;
 mod tokens;
 mod tools;
+mod versions;
 mod waiting;
 mod workflows;
 mod workspaces;
