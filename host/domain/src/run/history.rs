@@ -64,7 +64,8 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
     let mut last: HashMap<&Visit, usize> = HashMap::new();
     for Entry { at, event } in journal {
         let Some(visit) = event.visit() else {
-            if event.ends_the_run() {
+            // A fork starts, asks and calls anew what the other run was waiting for.
+            if event.ends_the_run() || matches!(event, Event::RunForked { .. }) {
                 let_go(&mut records, &mut open, *at, |_| true);
             }
             continue;
@@ -73,8 +74,17 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
             (_, Some(index)) => *index,
             (_, None) => {
                 // A retry goes on with a visit that had been let go: it was given the same.
-                let input = last.get(visit).map(|index| Arc::clone(&records[*index].input)).unwrap_or_default();
-                records.push(AttemptRecord { input, ..begun(visit, *at) });
+                let same = last.get(visit).map(|index| &records[*index]);
+                let record = same.map_or_else(
+                    || begun(visit, *at),
+                    |same| AttemptRecord {
+                        input: Arc::clone(&same.input),
+                        attempt: same.attempt,
+                        child: same.child,
+                        ..begun(visit, *at)
+                    },
+                );
+                records.push(record);
                 open.insert(visit, records.len() - 1);
                 last.insert(visit, records.len() - 1);
                 records.len() - 1
@@ -100,6 +110,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                     AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
                 records.push(next);
                 open.insert(visit, records.len() - 1);
+                last.insert(visit, records.len() - 1);
             }
             Event::StepSucceeded { attempt, output, measured, .. } => {
                 (record.status, record.attempt, record.output) = (AttemptStatus::Success, *attempt, Arc::clone(output));
