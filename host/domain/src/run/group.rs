@@ -23,6 +23,8 @@ pub(super) struct Group {
     results: BTreeMap<usize, Arc<Value>>,
     /// Those that ended badly.
     failed: BTreeSet<usize>,
+    /// Those that ended badly and that a retry goes on with as soon as there is room for them.
+    again: BTreeSet<usize>,
     /// The first failure, in the order in which they came.
     failure: Option<Failure>,
     /// What the ended ones set, each variable by the last slot that set it, so that the order of their ends means nothing.
@@ -42,17 +44,27 @@ impl Group {
     }
 
     fn under_way(&self) -> usize {
-        self.begun - self.results.len() - self.failed.len()
+        self.begun - self.results.len() - self.failed.len() - self.again.len()
     }
 
     fn all_ended(&self) -> bool {
-        self.begun == self.slots && self.under_way() == 0
+        self.begun == self.slots && self.again.is_empty() && self.under_way() == 0
     }
 
-    /// Forgets which slots failed, since they go on.
+    /// The slots that failed go on, each when there is room for it.
     pub(super) fn reopen(&mut self) {
-        self.failed.clear();
+        self.again.append(&mut self.failed);
         self.failure = None;
+    }
+
+    /// Whether a slot waits for its turn to go on.
+    pub(super) fn goes_on_later(&self, slot: &str) -> bool {
+        slot.parse().is_ok_and(|slot: usize| self.again.contains(&slot))
+    }
+
+    /// Forgets what ended slots set, where somebody has set it to something else since.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.variables.remove(name);
     }
 
     fn keep(&mut self, slot: usize, variables: Variables, errors: Map<String, Value>) {
@@ -103,23 +115,36 @@ impl State {
     /// Opens as many slots of a group as may be under way at once.
     pub(super) fn begin_slots(&mut self, visit: &Visit) {
         let workflow = Arc::clone(&self.workflow);
-        let Some(Open { step, work: Work::Group(group), .. }) = self.open_visit(visit) else { return };
+        let Some(Open { step, work: Work::Group(_), .. }) = self.open_visit(visit) else { return };
         let kind = &workflow.steps[*step].kind;
-        let at_once = match kind {
-            StepKind::Parallel(parallel) => parallel.max_concurrency.unwrap_or(usize::MAX),
-            StepKind::ForEach(each) => each.max_concurrency,
+        let (at_once, on_failure) = match kind {
+            StepKind::Parallel(parallel) => (parallel.max_concurrency.unwrap_or(usize::MAX), parallel.on_failure),
+            StepKind::ForEach(each) => (each.max_concurrency, each.on_failure),
             _ => return,
         };
+        self.ready.insert(visit.scope.clone());
+        let Some(Open { work: Work::Group(group), .. }) = self.open_visit(visit) else { return };
+        if group.failure.is_some() && on_failure == OnFailure::FailFast {
+            return;
+        }
         let room = at_once.saturating_sub(group.under_way());
+        let mut again = Vec::new();
+        while again.len() < room
+            && let Some(slot) = group.again.pop_first()
+        {
+            again.push(slot);
+        }
         let first = group.begun;
-        let last = group.slots.min(first.saturating_add(room));
+        let last = group.slots.min(first.saturating_add(room - again.len()));
         group.begun = last;
         let items = group.items.clone();
+        for slot in again {
+            self.reopen(&ScopePath::inside(visit, slot));
+        }
         for slot in first..last {
             let Some((list, locals)) = slot_of(kind, slot, items.as_deref()) else { continue };
             self.open_list(ScopePath::inside(visit, slot), list, Some(visit.clone()), locals);
         }
-        self.ready.insert(visit.scope.clone());
     }
 
     /// A slot of a group has ended.
