@@ -36,7 +36,8 @@ impl State {
     }
 
     pub(super) fn forked(&mut self, vars: &Variables, since: DateTime<Utc>) {
-        // What the original run waits for is not ours: each is asked, started and called again.
+        // What the original run waits for is not ours: each is asked, started and called again. What had failed in it goes on as
+        // after a retry, so that a fork can be taken of any run at any entry.
         self.give_up_children(true);
         self.go_on_anew(vars, since);
     }
