@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::due::STEP_TIMEOUT;
 use super::frame::{Cursor, Frame, Open, Stopped, Work};
-use super::group::Group;
+use super::group::{Group, set_inside};
 use super::state::{Ending, State};
 use crate::definition::{Condition, OnError, StepIndex, StepKind, Target, Wait};
 use crate::id::RunId;
@@ -238,15 +238,8 @@ impl State {
         let step = open.step;
         let nested = self.take_inside(visit);
         self.abandon(&nested);
-        match open.work {
-            Work::Group(group) => self.close_group(&visit.scope, *group, nested),
-            Work::Loop { .. } | Work::Block => {
-                for frame in nested.into_values().filter(|frame| frame.parent.as_ref() == Some(visit)) {
-                    self.merge(&visit.scope, frame.variables, frame.errors);
-                }
-            }
-            _ => {}
-        }
+        let (variables, errors) = set_inside(open, nested);
+        self.merge(&visit.scope, variables, errors);
         Some(step)
     }
 

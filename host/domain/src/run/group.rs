@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::frame::{Cursor, Frame, Open, Work};
+use super::frame::{Cursor, Frame, Open, Stopped, Work};
 use super::state::State;
 use crate::definition::{ListIndex, OnFailure, StepKind};
 use crate::journal::{Event, Failure, ScopePath, Variables, Visit};
@@ -169,18 +169,39 @@ impl State {
         }
         self.begin_slots(parent);
     }
+}
 
-    /// A group has ended for good: what its slots set shows now.
-    pub(super) fn close_group(&mut self, scope: &ScopePath, mut group: Group, nested: BTreeMap<ScopePath, Frame>) {
-        for (inside, frame) in nested {
-            let is_slot = frame.parent.as_ref().is_some_and(|parent| parent.scope == *scope);
-            if let (true, Some(slot)) = (is_slot, inside.slot().and_then(|slot| slot.parse().ok())) {
-                group.keep(slot, frame.variables, frame.errors);
+/// What shows of a visit that is over: all that was set inside it, at any depth, also in lists that are let go.
+pub(super) fn set_inside(open: Open, mut frames: BTreeMap<ScopePath, Frame>) -> (Variables, Map<String, Value>) {
+    let mut group = match open.work {
+        Work::Group(group) => *group,
+        _ => Group::default(),
+    };
+    let direct = frames.iter().filter(|(_, frame)| frame.parent.as_ref() == Some(&open.visit));
+    let direct: Vec<ScopePath> = direct.map(|(scope, _)| scope.clone()).collect();
+    for scope in direct {
+        let Some(Frame { mut variables, mut errors, cursor, .. }) = frames.remove(&scope) else { continue };
+        let inside = match cursor {
+            Cursor::In(open) => {
+                let prefix = ScopePath::prefix_inside(&open.visit);
+                let inside = frames.extract_if(.., |scope, _| scope.as_str().starts_with(&prefix)).collect();
+                Some((open, inside))
             }
+            Cursor::Failed(stopped) => {
+                let Stopped { open, nested, .. } = *stopped;
+                open.map(|open| (open, nested))
+            }
+            Cursor::At(_) | Cursor::Done => None,
+        };
+        if let Some((open, frames)) = inside {
+            let (more, failed) = set_inside(open, frames);
+            variables.extend(more);
+            errors.extend(failed);
         }
-        let (variables, errors) = group.set();
-        self.merge(scope, variables, errors);
+        // A loop has one pass under way and a condition one block.
+        group.keep(scope.slot().and_then(|slot| slot.parse().ok()).unwrap_or(0), variables, errors);
     }
+    group.set()
 }
 
 fn results_of(kind: &StepKind, group: &Group) -> Value {

@@ -166,3 +166,21 @@ fn a_block_that_fails_lets_its_condition_go_on() {
     bench.answer("a", Err(refused()));
     assert_eq!(bench.told(), ["a before"]);
 }
+
+#[test]
+fn what_was_set_at_any_depth_shows_after_a_step_that_failed_and_goes_on() {
+    let set = |id: &str, name: &str| json!({ "type": "set", "id": id, "vars": { name: "1" } });
+    let block = |id: &str, steps: Value| json!({ "type": "condition", "id": id, "expr": "true", "then": steps });
+    let definition = json!({ "steps": [
+        { "type": "parallel", "id": "p", "onError": "continue", "steps": [
+            [set("s1", "v1"), block("c1", json!([set("s2", "v2"), block("c2", json!([set("s3", "v3"), agent("a")]))]))],
+            [{ "type": "loop", "id": "l", "while": "true", "maxIterations": 2, "steps": [
+                { "type": "forEach", "id": "e", "items": "[1, 2]", "steps": [set("s4", "v4"), agent("b")] },
+            ] }],
+        ] },
+        told("last", "{{ v1 }} {{ v2 }} {{ v3 }} {{ v4 }}"),
+    ] });
+    let mut bench = Bench::start(definition, json!({}));
+    bench.answer("a", Err(refused()));
+    assert_eq!(bench.told(), ["1 1 1 1"]);
+}
