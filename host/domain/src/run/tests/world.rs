@@ -90,12 +90,9 @@ impl World {
         }
         for (group, slots) in slots {
             let (id, _) = group.rsplit('/').next().unwrap().split_once(':').unwrap();
-            let step = self.state.workflow().step_index(id).unwrap();
-            let most = match &self.state.workflow().steps[step].kind {
-                StepKind::Parallel(parallel) => parallel.max_concurrency.unwrap_or(usize::MAX),
-                StepKind::ForEach(each) => each.max_concurrency,
-                _ => 1,
-            };
+            // What was under way when a retry went over to a version with another bound goes on.
+            let most = [&self.workflow, &self.mended].into_iter().filter_map(|workflow| at_once(workflow, id)).max();
+            let most = most.unwrap();
             assert!(slots.len() <= most, "{} slots of {group} are under way", slots.len());
         }
     }
@@ -230,6 +227,15 @@ impl World {
         }
         panic!("the run comes to no end: {:#?}", self.state);
     }
+}
+
+/// How many slots of a step may be under way; none where it has no such step.
+fn at_once(workflow: &Workflow, id: &str) -> Option<usize> {
+    Some(match &workflow.steps[workflow.step_index(id)?].kind {
+        StepKind::Parallel(parallel) => parallel.max_concurrency.unwrap_or(usize::MAX),
+        StepKind::ForEach(each) => each.max_concurrency,
+        _ => 1,
+    })
 }
 
 pub(super) fn new_state(workflow: &Arc<Workflow>, mended: &Arc<Workflow>) -> State {
