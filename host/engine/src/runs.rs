@@ -9,7 +9,7 @@ use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{ChildOf, RunFacts, RunStatus, State};
 use armilla_domain::template::Scope;
-use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, Rows, Started};
+use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, PlainRun, Rows, Started};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -104,6 +104,26 @@ impl Engine {
     }
 }
 
+/// What is known of the newest version of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// From before: the run is made only if it is so still.
+    Remembered,
+    /// From now.
+    Asked,
+}
+
+/// A run to be, with what each try to begin it needs.
+struct ToBegin<'a> {
+    workspace: WorkspaceId,
+    id: RunId,
+    workflow: WorkflowId,
+    version: Option<i32>,
+    input: Arc<Value>,
+    traceparent: Option<String>,
+    beginner: &'a Beginner,
+}
+
 /// Begins a run, and gives it as it stands then.
 pub(crate) async fn begin(
     host: &Arc<Host>,
@@ -112,26 +132,53 @@ pub(crate) async fn begin(
     command: StartRun,
     beginner: Beginner,
 ) -> Result<Begun, CommandError> {
-    let StartRun { workflow: workflow_id, version, input, traceparent, .. } = command;
+    let StartRun { workflow, version, input, traceparent, .. } = command;
     if host.stopping.is_cancelled() {
         return Err(CommandError::Stopping);
     }
-    let newest = host.store.newest_version(workspace, workflow_id).await?;
-    let newest = newest.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
-    let version = version.unwrap_or(newest);
+    let to_begin =
+        ToBegin { workspace, id, workflow, version, input: Arc::new(input), traceparent, beginner: &beginner };
+    let is_plain = version.is_none() && beginner.parent.is_none() && beginner.idempotency.is_none();
+    if is_plain
+        && let Some(newest) = host.definitions.newest(workspace, workflow)
+        && let Some(begun) = try_begin(host, &to_begin, newest, Newest::Remembered).await?
+    {
+        return Ok(begun);
+    }
+    let newest = host.definitions.ask_newest(&host.store, workspace, workflow).await?;
+    let newest = newest.ok_or(CommandError::UnknownWorkflow(workflow))?;
+    let begun = try_begin(host, &to_begin, newest, Newest::Asked).await?;
+    begun.ok_or(CommandError::UnknownWorkflow(workflow))
+}
+
+/// Begins a run; `None` where the workflow is not there any more, or what was remembered of it does not hold.
+async fn try_begin(
+    host: &Arc<Host>,
+    to_begin: &ToBegin<'_>,
+    newest: i32,
+    known: Newest,
+) -> Result<Option<Begun>, CommandError> {
+    let ToBegin { workspace, id, workflow: workflow_id, beginner, .. } = *to_begin;
+    let version = to_begin.version.unwrap_or(newest);
     if !(1..=newest).contains(&version) {
         return Err(CommandError::UnknownWorkflowVersion { workflow: workflow_id, version });
     }
     let workflow = host.workflow(workflow_id, version).await?;
-    check_input(workflow.input_schema.as_ref(), &input)?;
-    let place_in_line = place_in_line(host, workflow_id, &workflow, &input)?;
+    // What a remembered version does not take, the newest may.
+    if let Err(error) = check_input(workflow.input_schema.as_ref(), &to_begin.input) {
+        return if known == Newest::Remembered { Ok(None) } else { Err(error) };
+    }
+    if workflow.concurrency.is_some() && known == Newest::Remembered {
+        return Ok(None);
+    }
+    let place_in_line = place_in_line(host, workflow_id, &workflow, &to_begin.input)?;
 
     let started_at = host.clock.now();
     let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
-    let input = Arc::new(input);
     let plugins = host.catalog.snapshot().pins(workspace, state.workflow());
     let components: Vec<String> = plugins.iter().map(|pin| pin.digest.clone()).collect();
-    let first = Event::RunStarted { input, plugins };
+    let components = (!components.is_empty()).then_some(components);
+    let first = Event::RunStarted { input: Arc::clone(&to_begin.input), plugins };
     state.apply(&first);
     let mut entries = vec![Entry { at: started_at, event: first }];
     // Without a place on this host the run waits in the database for one; so does one of which only so many go on at once,
@@ -147,28 +194,51 @@ pub(crate) async fn begin(
         (if ended { &mut undurable } else { &mut entries }).extend(decided);
     }
     let rows = Rows::of(&entries)?;
-    let new = NewRun {
-        id,
-        workspace,
-        workflow: workflow_id,
-        version,
-        started_at,
-        lease: place.is_some().then(|| host.lease()),
-        traceparent: traceparent.as_deref(),
-        entries: &rows,
-        plugins: (!components.is_empty()).then_some(components.as_slice()),
-        parent: beginner.parent.clone(),
-        place_in_line: place_in_line.clone(),
-        idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
-    };
-    match host.store.start_run(&new).await? {
-        Started::Yes { .. } => {}
-        Started::Exists => return Ok(Begun::Exists),
-        Started::Repeated { run, digest } => return Ok(Begun::Repeated { run, digest }),
-        Started::NoWorkflow => return Err(CommandError::UnknownWorkflow(workflow_id)),
-        Started::TooMany => {
-            let max = place_in_line.map_or(0, |place| place.max);
-            return Err(CommandError::TooManyRuns { workflow: workflow_id, max });
+    let journal_bytes = rows.bytes();
+    let lease = place.is_some().then(|| host.lease());
+    let traceparent = to_begin.traceparent.clone();
+    let is_plain = beginner.parent.is_none() && beginner.idempotency.is_none() && place_in_line.is_none();
+    if is_plain {
+        let must_be_newest = to_begin.version.is_none();
+        let plain = PlainRun {
+            id,
+            workspace,
+            workflow: workflow_id,
+            version,
+            must_be_newest,
+            started_at,
+            lease,
+            traceparent: traceparent.clone(),
+            entries: rows,
+            plugins: components,
+        };
+        if !host.starter.write(Arc::new(plain)).await? {
+            return Ok(None);
+        }
+    } else {
+        let new = NewRun {
+            id,
+            workspace,
+            workflow: workflow_id,
+            version,
+            started_at,
+            lease,
+            traceparent: traceparent.as_deref(),
+            entries: &rows,
+            plugins: components.as_deref(),
+            parent: beginner.parent.clone(),
+            place_in_line: place_in_line.clone(),
+            idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
+        };
+        match host.store.start_run(&new).await? {
+            Started::Yes { .. } => {}
+            Started::Exists => return Ok(Some(Begun::Exists)),
+            Started::Repeated { run, digest } => return Ok(Some(Begun::Repeated { run, digest })),
+            Started::NoWorkflow => return Ok(None),
+            Started::TooMany => {
+                let max = place_in_line.map_or(0, |place| place.max);
+                return Err(CommandError::TooManyRuns { workflow: workflow_id, max });
+            }
         }
     }
     info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
@@ -205,14 +275,14 @@ pub(crate) async fn begin(
                 started_at,
                 traceparent,
                 journal_len: entries.len() as i32,
-                journal_bytes: rows.bytes(),
+                journal_bytes,
                 claims: 1,
             };
             let pending = Pending::new(&run, undurable, Vec::new());
             host::spawn(host, place, run, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
         }
     }
-    Ok(Begun::Started(Box::new(as_started)))
+    Ok(Some(Begun::Started(Box::new(as_started))))
 }
 
 /// In which line a run stands, where its workflow bounds how many go on at once.
