@@ -16,7 +16,7 @@ use crate::definition::{Known, Workflow, check};
 /// Cuts of one journal: all of them, but for the longest.
 const CUTS_MAX: usize = 100;
 /// Runs that one test makes, where `PROPTEST_CASES` does not say; they take some seconds.
-const CASES: u32 = 80;
+const CASES: u32 = 50;
 
 fn replay(world: &World, length: usize) -> State {
     let mut state = new_state(&world.workflow, &world.mended);
