@@ -160,7 +160,10 @@ impl Engine {
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.host.store.run(workspace, child).await? else { continue };
+                let Some(ended) = self.ended_child(workspace, child).await? else {
+                    let why = format!("the run `{child}`, which it started, has not ended yet");
+                    return Err(does_not_apply(&row, "retried", Some(why)));
+                };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
                     status if status.is_final() && depth < CHILD_DEPTH_MAX => {
@@ -181,6 +184,21 @@ impl Engine {
         self.let_in_line(&runs).await;
         self.host.wake(&runs);
         self.run(workspace, id).await
+    }
+
+    /// A run that was started by one which has ended: it was told to end, and has done so or will in a moment.
+    async fn ended_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
+        let deadline = Instant::now() + TAKEN_IN_MAX;
+        loop {
+            let row = self.host.store.run(workspace, child).await?.ok_or(CommandError::UnknownRun(child))?;
+            if row.status.is_final() {
+                return Ok(Some(row));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     async fn plan_retry(
