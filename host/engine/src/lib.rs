@@ -52,7 +52,7 @@ pub use plugins::{
     UploadError, VersionView,
 };
 pub use reader::{RunEventView, RunView};
-pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun};
+pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};
 pub use time::{Chance, Clock, SystemChance, SystemClock};
 pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};
@@ -151,6 +151,11 @@ impl Engine {
     /// Begins nothing new, gives running steps [`SHUTDOWN_GRACE`] to end, and lets go of every run, to be resumed.
     pub async fn stop(&self) {
         host::stop(&self.host).await;
+    }
+
+    /// Is done as soon as this host begins nothing new. Belongs to nobody, so that an answer may hold it for as long as it lasts.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.host.stopping.clone().cancelled_owned()
     }
 
     /// The database.

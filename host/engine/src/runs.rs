@@ -37,6 +37,15 @@ pub struct StartRun {
     pub idempotency_key: Option<String>,
 }
 
+/// What a request to start a run gave.
+#[derive(Debug)]
+pub struct StartedRun {
+    /// The run as it stands.
+    pub run: RunView,
+    /// Whether an earlier request with the same key started it.
+    pub is_repeat: bool,
+}
+
 /// On whose behalf a run begins.
 #[derive(Default)]
 pub(crate) struct Beginner {
@@ -68,7 +77,7 @@ impl Engine {
         workspace: WorkspaceId,
         command: StartRun,
         bound: Duration,
-    ) -> Result<RunView, CommandError> {
+    ) -> Result<StartedRun, CommandError> {
         let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let mut id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
@@ -81,26 +90,29 @@ impl Engine {
             tokio::spawn(
                 async move { begin(&host, workspace, id, command, Beginner { parent: None, idempotency }).await },
             );
-        let as_started = match begun.await.map_err(|_| CommandError::Panicked)?? {
-            Begun::Started(view) => Some(*view),
-            Begun::Exists => None,
+        let (mut as_started, mut is_repeat) = (None, false);
+        match begun.await.map_err(|_| CommandError::Panicked)?? {
+            Begun::Started(view) => as_started = Some(*view),
+            Begun::Exists => {}
             Begun::Repeated { run, digest: known } if known == digest => {
-                (id, waiter) = (run, self.host.waiting.join(run));
-                None
+                (id, waiter, is_repeat) = (run, self.host.waiting.join(run), true);
             }
             Begun::Repeated { run, .. } => return Err(CommandError::KeyReused(run)),
-        };
+        }
         drop(room);
-        let view = if bound.is_zero() {
+        // The end of a run that is repeated may have come before anybody waited for it here.
+        let has_ended = is_repeat && self.host.store.has_ended(workspace, id).await? == Some(true);
+        let view = if bound.is_zero() || has_ended {
             self.run(workspace, id).await
         } else {
             self.wait_for_end(waiter, workspace, id, bound).await
         };
-        match (view, as_started) {
+        let run = match (view, as_started) {
             // The run exists, and whoever started it must learn its id, even if no more can be said right now.
-            (Err(CommandError::Store(error)), Some(as_started)) if error.is_unavailable() => Ok(as_started),
-            (view, _) => view,
-        }
+            (Err(CommandError::Store(error)), Some(as_started)) if error.is_unavailable() => as_started,
+            (view, _) => view?,
+        };
+        Ok(StartedRun { run, is_repeat })
     }
 }
 
