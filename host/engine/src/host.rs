@@ -191,6 +191,15 @@ impl Host {
         held.get(&run).map(|(_, hold)| hold.nudge()).is_some()
     }
 
+    /// Gives a place back, and looks for a run that wanted it, where it was the last one.
+    fn give_back(&self, place: Place) {
+        let was_full = self.places.available_permits() == 0;
+        drop(place);
+        if was_full {
+            self.due.notify_one();
+        }
+    }
+
     fn let_go(&self, run: &LeasedRun) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.get(&run.id).is_some_and(|(epoch, _)| *epoch == run.epoch) {
@@ -234,15 +243,11 @@ pub(crate) fn spawn<F>(
     let work = AssertUnwindSafe(begin(Arc::clone(host), hold, run.clone())).catch_unwind();
     let host_of_task = Arc::clone(host);
     host.tasks.spawn(async move {
-        let _place = place;
         let outcome = work.await;
         host_of_task.let_go(&run);
+        host_of_task.give_back(place);
         let blameless = match outcome {
-            Ok(Ok(())) => {
-                // Another run may want the place.
-                host_of_task.due.notify_one();
-                return;
-            }
+            Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 error!(run.id = %run.id, "Run `{}` stopped on this host: {error}", run.id);
                 error.is_unavailable()

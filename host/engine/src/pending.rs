@@ -97,9 +97,9 @@ impl Pending {
             return Ok(true);
         }
         let append = Arc::new(self.make(host, state, let_go)?);
-        let told: Vec<RunId> = match &append.then {
-            Then::End(RunEnd { told_parent: Some((parent, _)), .. }) => vec![*parent],
-            _ => Vec::new(),
+        let told = match &append.then {
+            Then::End(end) => end.told_parent.as_ref().map(|(parent, _)| *parent),
+            Then::GoOn { .. } | Then::LetGo { .. } => None,
         };
         let told: Vec<RunId> = told.into_iter().chain(append.abandoned.iter().copied()).collect();
         let mut delay = RETRY_DELAY;
@@ -131,7 +131,7 @@ impl Pending {
     fn make(&self, host: &Host, state: &State, let_go: Option<Option<DateTime<Utc>>>) -> Result<Append, StoreError> {
         let status = state.status();
         let then = if status.is_final() {
-            Then::End(self.end(host, state))
+            Then::End(Box::new(self.end(host, state)))
         } else if let Some(due_at) = let_go {
             let waits = if self.admitted { status_of_waiting(state) } else { RunStatus::Queued };
             Then::LetGo { status: waits, due_at }

@@ -50,7 +50,7 @@ pub enum Then {
         due_at: Option<DateTime<Utc>>,
     },
     /// It has ended.
-    End(RunEnd),
+    End(Box<RunEnd>),
 }
 
 /// What a run answered.
@@ -144,8 +144,8 @@ struct Mail {
 impl Append {
     fn mail(&self) -> Result<Vec<Mail>, StoreError> {
         let told = match &self.then {
-            Then::End(RunEnd { told_parent: Some((parent, message)), .. }) => Some((*parent, message.clone())),
-            _ => None,
+            Then::End(end) => end.told_parent.clone(),
+            Then::GoOn { .. } | Then::LetGo { .. } => None,
         };
         let cancel = || Message::Cancel {
             by: self.run.to_string(),

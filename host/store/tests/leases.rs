@@ -90,7 +90,7 @@ fn end_of(run: RunId, epoch: i64, journal_len: i32, output: Value) -> Append {
         epoch,
         journal_len,
         entries: rows([Event::RunSucceeded { output }]),
-        then: Then::End(end),
+        then: Then::End(Box::new(end)),
         consumed: Vec::new(),
         abandoned: Vec::new(),
         approvals: None,

@@ -85,11 +85,13 @@ fn exits(workflow: &Workflow, index: StepIndex) -> Vec<StepIndex> {
                 exits.extend(onward);
             }
         }
-        StepKind::Return(_) | StepKind::Fail(_) => {
+        StepKind::Return(_) => {
             if step.when.is_some() || step.on_error == OnError::Continue {
                 exits.extend(onward);
             }
         }
+        // However it fails, it ends the run.
+        StepKind::Fail(_) => return if step.when.is_some() { onward.into_iter().collect() } else { Vec::new() },
         _ => exits.extend(onward),
     }
     if let OnError::Jump(target) = step.on_error {

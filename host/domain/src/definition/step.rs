@@ -126,7 +126,11 @@ impl<'a> Reader<'a> {
         let kind = self.read_kind(fields, index, depth);
         self.read_common(fields, index);
         if let Some(kind) = kind {
-            self.read.steps[index].kind = kind;
+            let step = &mut self.read.steps[index];
+            if matches!(kind, StepKind::Agent(_) | StepKind::Tool(_) | StepKind::Condition(_)) && step.retry.is_none() {
+                step.retry.clone_from(&self.default_retry);
+            }
+            step.kind = kind;
         }
         Some(index)
     }
@@ -148,7 +152,7 @@ impl<'a> Reader<'a> {
             output_var: None,
             timeout: None,
             total_timeout: None,
-            retry: self.default_retry.clone(),
+            retry: None,
             on_error: OnError::Fail,
             kind: StepKind::Tool(ToolStep {
                 tool_name: String::new(),
@@ -228,7 +232,7 @@ impl<'a> Reader<'a> {
         let step = &mut self.read.steps[index];
         (step.name, step.when, step.output_var, step.on_error) = (name, when, output_var, on_error);
         (step.timeout, step.total_timeout) = (timeout, total_timeout);
-        step.retry = retry.or(step.retry.take());
+        step.retry = retry;
     }
 
     pub(super) fn name_target(&mut self, step: StepIndex, slot: Slot, name: &str, place: String) {

@@ -48,7 +48,11 @@ fn walk(workflow: &Workflow, list: ListIndex, before: Names, visible: &mut HashM
                 StepKind::Loop(_) => inside.extend(writes(workflow, *step)),
                 _ => {}
             }
-            after.extend(walk(workflow, nested, inside, visible));
+            let mut seen_inside = walk(workflow, nested, inside, visible);
+            if let StepKind::ForEach(each) = &workflow.steps[*step].kind {
+                seen_inside.remove(&each.item_name);
+            }
+            after.extend(seen_inside);
         }
         after.extend(writes(workflow, *step));
         if let StepKind::Loop(_) = &workflow.steps[*step].kind {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::due::STEP_TIMEOUT;
 use super::frame::{Cursor, Frame, Open, Stopped, Work};
-use super::group::Group;
+use super::group::{Group, set_inside};
 use super::state::{Ending, State};
 use crate::definition::{Condition, OnError, StepIndex, StepKind, Target, Wait};
 use crate::id::RunId;
@@ -19,7 +20,7 @@ impl State {
         let Some(step) = self.begin(visit) else { return };
         let kind = &self.workflow.steps[step].kind;
         let work = match kind {
-            StepKind::Parallel(_) | StepKind::ForEach(_) => Work::Group(Group::of(kind, input)),
+            StepKind::Parallel(_) | StepKind::ForEach(_) => Work::Group(Box::new(Group::of(kind, input))),
             StepKind::Loop(_) => Work::Loop { passes: 0, is_open: false },
             StepKind::Wait(Wait::Event { .. }) => Work::Listening,
             StepKind::Wait(_) => Work::Sleeping,
@@ -106,13 +107,18 @@ impl State {
         let current = self.open_visit(visit).map(|open| open.step);
         // A step whose input could not even be rendered was begun and ended by this one entry.
         let Some(step) = current.or_else(|| self.begin(visit)) else { return };
-        let fails_the_run = matches!(workflow.steps[step].kind, StepKind::Fail(_));
-        if fails_the_run || workflow.steps[step].on_error == OnError::Fail {
-            self.stop_list(&visit.scope, step, error);
-            if fails_the_run {
-                self.ending = Some(Ending::Failed(error.clone()));
-            }
+        if matches!(workflow.steps[step].kind, StepKind::Fail(_)) {
+            // Whatever stands around it stays as it is: the run ends, and a retry goes on from here.
+            let stopped = Stopped { step, error: error.clone(), open: None, nested: BTreeMap::new() };
+            self.set_cursor(&visit.scope, Cursor::Failed(Box::new(stopped)));
+            self.ending = Some(Ending::Failed(error.clone()));
             return;
+        }
+        if error.code == STEP_TIMEOUT {
+            self.abandon_child_of(visit);
+        }
+        if workflow.steps[step].on_error == OnError::Fail {
+            return self.stop_list(&visit.scope, step, error);
         }
         self.close(visit);
         self.go_on_from_error(&visit.scope, step, error);
@@ -147,7 +153,6 @@ impl State {
         {
             stopped.nested = self.take_inside(&open.visit);
             self.abandon(&stopped.nested);
-            self.abandon_child(&open);
             let keeps = matches!(open.work, Work::Group(_) | Work::Loop { .. } | Work::Block | Work::Child { .. });
             stopped.open = keeps.then_some(open);
         }
@@ -173,6 +178,7 @@ impl State {
                 if let Some(name) = &definition.output_var {
                     frame.variables.insert(name.clone(), Arc::new(Value::Null));
                 }
+                frame.last_result = Arc::new(Value::Null);
                 self.go_on(scope, step);
             }
         }
@@ -232,16 +238,8 @@ impl State {
         let step = open.step;
         let nested = self.take_inside(visit);
         self.abandon(&nested);
-        self.abandon_child(&open);
-        match open.work {
-            Work::Group(group) => self.close_group(&visit.scope, group, nested),
-            Work::Loop { .. } | Work::Block => {
-                for frame in nested.into_values().filter(|frame| frame.parent.as_ref() == Some(visit)) {
-                    self.merge(&visit.scope, frame.variables, frame.errors);
-                }
-            }
-            _ => {}
-        }
+        let (variables, errors) = set_inside(open, nested);
+        self.merge(&visit.scope, variables, errors);
         Some(step)
     }
 
@@ -257,15 +255,15 @@ impl State {
     /// Runs that were started inside and that nobody waits for now.
     fn abandon(&mut self, nested: &BTreeMap<ScopePath, Frame>) {
         for frame in nested.values() {
-            match &frame.cursor {
-                Cursor::In(open) => self.abandon_child(open),
-                Cursor::At(_) | Cursor::Done | Cursor::Failed(_) => {}
+            if let Some(Open { work: Work::Child { run, .. }, .. }) = frame.open() {
+                self.abandoned.push(*run);
             }
         }
     }
 
-    fn abandon_child(&mut self, open: &Open) {
-        if let Work::Child { run, .. } = open.work {
+    fn abandon_child_of(&mut self, visit: &Visit) {
+        if let Some(Open { work: Work::Child { run, .. }, .. }) = self.open_visit(visit) {
+            let run = *run;
             self.abandoned.push(run);
         }
     }

@@ -24,8 +24,14 @@ pub struct ChildOf {
 }
 
 impl State {
-    /// The runs that this one waits for, each with the visit that started it.
+    /// The runs that this one waits for, each with the visit that started it; none after its end.
+    ///
+    /// After a retry these are the same runs as before, which may have ended meanwhile: those that ended badly are to be
+    /// retried as well, and what the others came to is to be told once more.
     pub fn children(&self) -> Vec<(Visit, RunId)> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
         let open = self.frames.values().filter_map(|frame| frame.open());
         let children = open.filter_map(|open| match &open.work {
             Work::Child { run, .. } => Some((open.visit.clone(), *run)),
@@ -34,7 +40,8 @@ impl State {
         children.collect()
     }
 
-    /// The runs that this one started and waits for no more, since the last time this was asked.
+    /// The runs that this one started and waits for no more, though it knows of no end of theirs, since the last time this was
+    /// asked.
     pub fn take_abandoned(&mut self) -> Vec<RunId> {
         std::mem::take(&mut self.abandoned)
     }

@@ -62,11 +62,17 @@ impl State {
         now: DateTime<Utc>,
     ) -> Option<Event> {
         match &frame.cursor {
-            Cursor::At(step) => Some(self.visit_step(scope, *step, templates, now)),
+            Cursor::At(step) => {
+                let due = self.due_around(frame.parent.as_ref(), now);
+                due.or_else(|| Some(self.visit_step(scope, *step, templates, now)))
+            }
             Cursor::In(open) => match (&open.work, &self.workflow.steps[open.step].kind) {
                 (Work::Group(_), _) => self.judge_group(open),
                 (Work::Loop { passes, is_open: false }, StepKind::Loop(repeated)) => {
-                    Some(self.next_pass(scope, repeated, open, *passes, templates))
+                    match self.next_pass(scope, repeated, open, *passes, templates) {
+                        pass @ Event::PassStarted { .. } => self.due_around(Some(&open.visit), now).or(Some(pass)),
+                        end => Some(end),
+                    }
                 }
                 (Work::Listening, StepKind::Wait(wait)) => {
                     let heard = self.heard(wait, &open.visit, &self.scope_of(scope), templates);

@@ -7,13 +7,17 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::frame::{Open, Work};
+use super::inputs::visit_bound;
 use super::state::State;
 use crate::definition::{OnTimeout, StepKind};
-use crate::journal::{Event, Failure};
+use crate::journal::{Event, Failure, Visit};
 
 /// How long after an approval's timeout it is acted upon. No decision is accepted after the timeout, so one that was accepted in
 /// time has arrived by then.
 pub const APPROVAL_MARGIN: Duration = Duration::from_secs(1);
+
+/// The code of a visit that took longer than it may.
+pub(super) const STEP_TIMEOUT: &str = "step.timeout";
 
 impl State {
     /// When time alone brings about something: the run's own deadline and the next attempts of calls apart.
@@ -29,6 +33,18 @@ impl State {
         let open = self.frames.values().filter_map(|frame| frame.open());
         let due = open.filter(|open| acted_upon(open).is_some_and(|at| at <= now)).min_by_key(|open| open.deadline)?;
         Some(self.time_is_up(due))
+    }
+
+    /// The entry of the outermost visit whose time has come, of `visit` and all around it: nothing begins inside it any more.
+    pub(super) fn due_around(&self, visit: Option<&Visit>, now: DateTime<Utc>) -> Option<Event> {
+        let mut due = None;
+        let mut current = visit;
+        while let Some(visit) = current {
+            let frame = self.frames.get(&visit.scope)?;
+            due = frame.open().filter(|open| acted_upon(open).is_some_and(|at| at <= now)).or(due);
+            current = frame.parent.as_ref();
+        }
+        due.map(|open| self.time_is_up(open))
     }
 
     fn time_is_up(&self, open: &Open) -> Event {
@@ -55,9 +71,8 @@ impl State {
                 }
             },
             _ => {
-                let bound = step.total_timeout.or(step.timeout).unwrap_or_default();
-                let bound = crate::duration::format_duration(bound);
-                ("step.timeout", format!("the step took longer than {bound}"))
+                let bound = crate::duration::format_duration(visit_bound(step).unwrap_or_default());
+                (STEP_TIMEOUT, format!("the step took longer than {bound}"))
             }
         };
         let attempts = match &open.work {

@@ -51,6 +51,25 @@ impl Frame {
             Cursor::At(_) | Cursor::Done | Cursor::Failed(_) => None,
         }
     }
+
+    /// What it is in the middle of, or was when it failed.
+    pub(super) fn kept_mut(&mut self) -> Option<&mut Open> {
+        match &mut self.cursor {
+            Cursor::In(open) => Some(open),
+            Cursor::Failed(stopped) => stopped.open.as_mut(),
+            Cursor::At(_) | Cursor::Done => None,
+        }
+    }
+}
+
+/// Changes every frame, those inside visits that failed included.
+pub(super) fn for_each_frame(frames: &mut BTreeMap<ScopePath, Frame>, change: &mut dyn FnMut(&ScopePath, &mut Frame)) {
+    for (scope, frame) in frames {
+        change(scope, frame);
+        if let Cursor::Failed(stopped) = &mut frame.cursor {
+            for_each_frame(&mut stopped.nested, change);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -86,7 +105,7 @@ pub(super) enum Work {
     /// Waits for a decision.
     Asking { input: Arc<Value> },
     /// Branches or iterations are under way or over, each in a frame of its own.
-    Group(Group),
+    Group(Box<Group>),
     /// Passes of a loop; so many were begun, and the last is under way or over.
     Loop { passes: u32, is_open: bool },
     /// A block that a condition chose.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::frame::{Cursor, Frame, Open, Work};
+use super::frame::{Cursor, Frame, Open, Stopped, Work};
 use super::state::State;
 use crate::definition::{ListIndex, OnFailure, StepKind};
 use crate::journal::{Event, Failure, ScopePath, Variables, Visit};
@@ -23,6 +23,8 @@ pub(super) struct Group {
     results: BTreeMap<usize, Arc<Value>>,
     /// Those that ended badly.
     failed: BTreeSet<usize>,
+    /// Those that ended badly and that a retry goes on with as soon as there is room for them.
+    again: BTreeSet<usize>,
     /// The first failure, in the order in which they came.
     failure: Option<Failure>,
     /// What the ended ones set, each variable by the last slot that set it, so that the order of their ends means nothing.
@@ -42,17 +44,27 @@ impl Group {
     }
 
     fn under_way(&self) -> usize {
-        self.begun - self.results.len() - self.failed.len()
+        self.begun - self.results.len() - self.failed.len() - self.again.len()
     }
 
     fn all_ended(&self) -> bool {
-        self.begun == self.slots && self.under_way() == 0
+        self.begun == self.slots && self.again.is_empty() && self.under_way() == 0
     }
 
-    /// Forgets which slots failed, since they go on.
+    /// The slots that failed go on, each when there is room for it.
     pub(super) fn reopen(&mut self) {
-        self.failed.clear();
+        self.again.append(&mut self.failed);
         self.failure = None;
+    }
+
+    /// Whether a slot waits for its turn to go on.
+    pub(super) fn goes_on_later(&self, slot: &str) -> bool {
+        slot.parse().is_ok_and(|slot: usize| self.again.contains(&slot))
+    }
+
+    /// Forgets what ended slots set, where somebody has set it to something else since.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.variables.remove(name);
     }
 
     fn keep(&mut self, slot: usize, variables: Variables, errors: Map<String, Value>) {
@@ -103,23 +115,36 @@ impl State {
     /// Opens as many slots of a group as may be under way at once.
     pub(super) fn begin_slots(&mut self, visit: &Visit) {
         let workflow = Arc::clone(&self.workflow);
-        let Some(Open { step, work: Work::Group(group), .. }) = self.open_visit(visit) else { return };
+        let Some(Open { step, work: Work::Group(_), .. }) = self.open_visit(visit) else { return };
         let kind = &workflow.steps[*step].kind;
-        let at_once = match kind {
-            StepKind::Parallel(parallel) => parallel.max_concurrency.unwrap_or(usize::MAX),
-            StepKind::ForEach(each) => each.max_concurrency,
+        let (at_once, on_failure) = match kind {
+            StepKind::Parallel(parallel) => (parallel.max_concurrency.unwrap_or(usize::MAX), parallel.on_failure),
+            StepKind::ForEach(each) => (each.max_concurrency, each.on_failure),
             _ => return,
         };
+        self.ready.insert(visit.scope.clone());
+        let Some(Open { work: Work::Group(group), .. }) = self.open_visit(visit) else { return };
+        if group.failure.is_some() && on_failure == OnFailure::FailFast {
+            return;
+        }
         let room = at_once.saturating_sub(group.under_way());
+        let mut again = Vec::new();
+        while again.len() < room
+            && let Some(slot) = group.again.pop_first()
+        {
+            again.push(slot);
+        }
         let first = group.begun;
-        let last = group.slots.min(first.saturating_add(room));
+        let last = group.slots.min(first.saturating_add(room - again.len()));
         group.begun = last;
         let items = group.items.clone();
+        for slot in again {
+            self.reopen(&ScopePath::inside(visit, slot));
+        }
         for slot in first..last {
             let Some((list, locals)) = slot_of(kind, slot, items.as_deref()) else { continue };
             self.open_list(ScopePath::inside(visit, slot), list, Some(visit.clone()), locals);
         }
-        self.ready.insert(visit.scope.clone());
     }
 
     /// A slot of a group has ended.
@@ -144,18 +169,39 @@ impl State {
         }
         self.begin_slots(parent);
     }
+}
 
-    /// A group has ended for good: what its slots set shows now.
-    pub(super) fn close_group(&mut self, scope: &ScopePath, mut group: Group, nested: BTreeMap<ScopePath, Frame>) {
-        for (inside, frame) in nested {
-            let is_slot = frame.parent.as_ref().is_some_and(|parent| parent.scope == *scope);
-            if let (true, Some(slot)) = (is_slot, inside.slot().and_then(|slot| slot.parse().ok())) {
-                group.keep(slot, frame.variables, frame.errors);
+/// What shows of a visit that is over: all that was set inside it, at any depth, also in lists that are let go.
+pub(super) fn set_inside(open: Open, mut frames: BTreeMap<ScopePath, Frame>) -> (Variables, Map<String, Value>) {
+    let mut group = match open.work {
+        Work::Group(group) => *group,
+        _ => Group::default(),
+    };
+    let direct = frames.iter().filter(|(_, frame)| frame.parent.as_ref() == Some(&open.visit));
+    let direct: Vec<ScopePath> = direct.map(|(scope, _)| scope.clone()).collect();
+    for scope in direct {
+        let Some(Frame { mut variables, mut errors, cursor, .. }) = frames.remove(&scope) else { continue };
+        let inside = match cursor {
+            Cursor::In(open) => {
+                let prefix = ScopePath::prefix_inside(&open.visit);
+                let inside = frames.extract_if(.., |scope, _| scope.as_str().starts_with(&prefix)).collect();
+                Some((open, inside))
             }
+            Cursor::Failed(stopped) => {
+                let Stopped { open, nested, .. } = *stopped;
+                open.map(|open| (open, nested))
+            }
+            Cursor::At(_) | Cursor::Done => None,
+        };
+        if let Some((open, frames)) = inside {
+            let (more, failed) = set_inside(open, frames);
+            variables.extend(more);
+            errors.extend(failed);
         }
-        let (variables, errors) = group.set();
-        self.merge(scope, variables, errors);
+        // A loop has one pass under way and a condition one block.
+        group.keep(scope.slot().and_then(|slot| slot.parse().ok()).unwrap_or(0), variables, errors);
     }
+    group.set()
 }
 
 fn results_of(kind: &StepKind, group: &Group) -> Value {

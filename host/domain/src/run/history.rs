@@ -65,7 +65,8 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
     let mut last: HashMap<&Visit, usize> = HashMap::new();
     for Entry { at, event } in journal {
         let Some(visit) = event.visit() else {
-            if event.ends_the_run() {
+            // A fork starts, asks and calls anew what the other run was waiting for.
+            if event.ends_the_run() || matches!(event, Event::RunForked { .. }) {
                 let_go(&mut records, &mut open, *at, |_| true);
             }
             continue;
@@ -74,8 +75,17 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
             (_, Some(index)) => *index,
             (_, None) => {
                 // A retry goes on with a visit that had been let go: it was given the same.
-                let input = last.get(visit).map(|index| Arc::clone(&records[*index].input)).unwrap_or_default();
-                records.push(AttemptRecord { input, ..begun(visit, *at) });
+                let same = last.get(visit).map(|index| &records[*index]);
+                let record = same.map_or_else(
+                    || begun(visit, *at),
+                    |same| AttemptRecord {
+                        input: Arc::clone(&same.input),
+                        attempt: same.attempt,
+                        child: same.child,
+                        ..begun(visit, *at)
+                    },
+                );
+                records.push(record);
                 open.insert(visit, records.len() - 1);
                 last.insert(visit, records.len() - 1);
                 records.len() - 1
@@ -101,6 +111,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                     AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
                 records.push(next);
                 open.insert(visit, records.len() - 1);
+                last.insert(visit, records.len() - 1);
             }
             Event::StepSucceeded { attempt, output, measured, .. } => {
                 (record.status, record.attempt, record.output) = (AttemptStatus::Success, *attempt, Arc::clone(output));
@@ -263,5 +274,50 @@ mod tests {
             at(2, Event::RunTimedOut { error: failure() }),
         ];
         assert_eq!(history(&journal)[0].status, AttemptStatus::Cancelled);
+    }
+
+    fn begins(second: i64, visit: &Visit) -> Entry {
+        let input = Arc::new(json!({ "message": "m" }));
+        at(second, Event::StepStarted { visit: visit.clone(), input, deadline: None })
+    }
+
+    fn ends_well(second: i64, visit: &Visit, attempt: u32) -> Entry {
+        let (visit, output) = (visit.clone(), Arc::new(Value::Null));
+        at(second, Event::StepSucceeded { visit, attempt, output, measured: None, signal: None })
+    }
+
+    #[test]
+    fn a_visit_that_a_retry_goes_on_with_is_another_record_of_the_same_attempt_and_child() {
+        let sub = visit("sub", ScopePath::default());
+        let run = RunId::from_parts(1, [1; 10]);
+        let since = DateTime::from_timestamp(4, 0).unwrap();
+        let journal = [
+            begins(1, &sub),
+            at(2, Event::ChildStarted { visit: sub.clone(), attempt: 1, run }),
+            at(3, Event::RunTimedOut { error: failure() }),
+            at(4, Event::RunRetried { by: "ann".into(), version: None, vars: Default::default(), since }),
+            at(5, Event::StepFailed { visit: sub, error: failure(), duration_ms: None }),
+        ];
+        let records = history(&journal);
+        let seen: Vec<_> = records.iter().map(|record| (record.attempt, record.status, record.child)).collect();
+        assert_eq!(seen, [(1, AttemptStatus::Cancelled, Some(run)), (1, AttemptStatus::Failed, Some(run))]);
+        assert_eq!(records[0].input, records[1].input);
+    }
+
+    #[test]
+    fn what_the_original_of_a_fork_waited_for_is_let_go() {
+        let (ask, call) = (visit("ask", ScopePath::default()), visit("call", ScopePath::default()));
+        let since = DateTime::from_timestamp(3, 0).unwrap();
+        let run = RunId::from_parts(1, [1; 10]);
+        let journal = [
+            begins(1, &ask),
+            begins(2, &call),
+            at(3, Event::RunForked { run, by: "ann".into(), vars: Default::default(), since }),
+            begins(4, &Visit { number: 2, ..ask }),
+            ends_well(5, &call, 1),
+        ];
+        let statuses: Vec<_> = history(&journal).into_iter().map(|record| record.status).collect();
+        use AttemptStatus::{Cancelled, Running, Success};
+        assert_eq!(statuses, [Cancelled, Cancelled, Running, Success]);
     }
 }

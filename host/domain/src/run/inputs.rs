@@ -29,12 +29,12 @@ pub(super) fn decide_visit(
     }
     let bound = |bound: Option<Duration>| bound.map(|bound| now + bound);
     let (input, deadline) = match &step.kind {
-        StepKind::Agent(agent) => (agent_input(agent, seen, templates)?, bound(step.total_timeout)),
-        StepKind::Tool(tool) => (templates.render_deep(&tool.params, seen)?, bound(step.total_timeout)),
+        StepKind::Agent(agent) => (agent_input(agent, seen, templates)?, bound(visit_bound(step))),
+        StepKind::Tool(tool) => (templates.render_deep(&tool.params, seen)?, bound(visit_bound(step))),
         StepKind::Condition(Condition { expr, evaluator: None, .. }) => {
             return Ok(at_once(visit, Value::Bool(templates.holds(expr, seen)?)));
         }
-        StepKind::Condition(Condition { expr, .. }) => (json!({ "expr": expr }), bound(step.total_timeout)),
+        StepKind::Condition(Condition { expr, .. }) => (json!({ "expr": expr }), bound(visit_bound(step))),
         StepKind::Switch(switch) => return Ok(at_once(visit, case_of(switch, seen, templates)?)),
         StepKind::Set(vars) => return Ok(at_once(visit, assign(vars, seen, templates)?)),
         StepKind::Return(picks) => {
@@ -61,11 +61,12 @@ pub(super) fn decide_visit(
     Ok(Event::StepStarted { visit: visit.clone(), input: Arc::new(input), deadline })
 }
 
-/// The longest that a visit of a step may take which makes no attempts of its own.
+/// The longest that a visit of a step may take. The `timeout` of a step that calls somebody bounds each attempt instead.
 pub(super) fn visit_bound(step: &Step) -> Option<Duration> {
-    match (step.timeout, step.total_timeout) {
-        (Some(timeout), Some(total)) => Some(timeout.min(total)),
-        (timeout, total) => timeout.or(total),
+    match (&step.kind, step.timeout, step.total_timeout) {
+        (StepKind::Agent(_) | StepKind::Tool(_) | StepKind::Condition(_), _, total) => total,
+        (_, Some(timeout), Some(total)) => Some(timeout.min(total)),
+        (_, timeout, total) => timeout.or(total),
     }
 }
 

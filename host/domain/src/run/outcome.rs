@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::decide::failure_of_step;
+use super::frame::Work;
 use super::state::{Call, CallKind, State};
 use crate::call::CallError;
 use crate::duration::format_duration;
@@ -32,7 +33,7 @@ impl State {
     /// decide when a next attempt is due; `repeatable` says whether what was called may be called again by default.
     pub fn judge(&self, attempt: Attempt, repeatable: bool, now: DateTime<Utc>, chance: f64) -> Option<Event> {
         let Attempt { call, result, duration } = attempt;
-        if !self.is_open(&call.visit) {
+        if !self.is_called(&call) {
             return None;
         }
         let duration_ms = duration.as_millis() as u64;
@@ -67,6 +68,16 @@ impl State {
                 duration_ms: Some(duration_ms),
             },
         })
+    }
+
+    /// Whether this very attempt is waited for.
+    fn is_called(&self, call: &Call) -> bool {
+        let open = self.frames.get(&call.visit.scope).and_then(|frame| frame.open());
+        let attempt = open.filter(|open| open.visit == call.visit).and_then(|open| match open.work {
+            Work::Calling { attempt, .. } => Some(attempt),
+            _ => None,
+        });
+        self.ended.is_none() && attempt == Some(call.attempt)
     }
 
     /// The entry of a run that took longer than it may.

@@ -125,7 +125,7 @@ impl Floor {
                     journal_len: written as i32,
                     entries: Rows::of(&journal.entries[written..next]).unwrap(),
                     then: if next == journal.entries.len() {
-                        Then::End(journal.end())
+                        Then::End(Box::new(journal.end()))
                     } else {
                         Then::GoOn { status: RunStatus::Running }
                     },

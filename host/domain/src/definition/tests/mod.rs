@@ -1,3 +1,11 @@
+//! What a definition may say, and what is said of one that may not.
+
+mod concurrency;
+mod control;
+mod flow;
+mod variables;
+mod waits;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,6 +19,23 @@ fn checked(definition: &Value) -> Result<Checked, Vec<Fault>> {
 fn faults(definition: &Value) -> Vec<(String, String)> {
     let found = checked(definition).err().unwrap_or_default();
     found.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
+}
+
+/// The faults of a definition whose only step is this one.
+fn faults_of(step: Value) -> Vec<(String, String)> {
+    faults(&json!({ "steps": [step] }))
+}
+
+/// The step that a definition of this one step gives.
+fn step_of(step: Value) -> Step {
+    checked(&json!({ "steps": [step] })).unwrap_or_else(|faults| panic!("{faults:?}")).workflow.steps.remove(0)
+}
+
+/// Codes and places of the warnings, those of unknown agents apart.
+fn warnings(definition: &Value) -> Vec<(String, String)> {
+    let found = checked(definition).unwrap_or_else(|faults| panic!("{faults:?}")).warnings;
+    let found = found.into_iter().filter(|warning| warning.code != "definition.unknown_name");
+    found.map(|warning| (warning.pointer, warning.code)).collect()
 }
 
 fn pairs<const N: usize>(expected: [(&str, &str); N]) -> Vec<(String, String)> {
