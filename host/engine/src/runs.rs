@@ -123,7 +123,10 @@ pub(crate) async fn begin(
         return Err(CommandError::UnknownWorkflowVersion { workflow: workflow_id, version });
     }
     let workflow = host.workflow(workflow_id, version).await?;
-    check_input(workflow.input_schema.as_ref(), &input)?;
+    let faults = input_faults(workflow.input_schema.as_ref(), &input);
+    if !faults.is_empty() {
+        return Err(CommandError::Invalid(faults));
+    }
     let place_in_line = place_in_line(host, workflow_id, &workflow, &input)?;
 
     let started_at = host.clock.now();
@@ -255,10 +258,10 @@ fn digest_of(command: &StartRun) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn check_input(schema: Option<&InputSchema>, input: &Value) -> Result<(), CommandError> {
+/// What is wrong with a run's input; pointers are relative to it.
+pub(crate) fn input_faults(schema: Option<&InputSchema>, input: &Value) -> Vec<Fault> {
     if !input.is_object() {
-        return Err(CommandError::Invalid(vec![Fault::new("", "input.type", "a run's input is an object")]));
+        return vec![Fault::new("", "input.type", "a run's input is an object")];
     }
-    let faults = schema.map(|schema| schema.faults(input)).unwrap_or_default();
-    if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
+    schema.map(|schema| schema.faults(input)).unwrap_or_default()
 }

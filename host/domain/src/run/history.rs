@@ -145,7 +145,8 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
     records
 }
 
-/// As [`history`], each attempt with the type of its step in `workflow`; what waits for no answer of a call is shown to wait.
+/// As [`history`], each attempt with the type of its step in `workflow`; what waits for a time, an event, a decision or another
+/// run is shown to wait.
 pub fn history_of(workflow: &Workflow, journal: &[Entry]) -> Vec<(AttemptRecord, &'static str)> {
     let kind_of = |record: &AttemptRecord| {
         workflow.step_index(&record.visit.step).map_or("", |index| workflow.steps[index].kind.name())

@@ -28,7 +28,8 @@ pub use message::Message;
 pub use outcome::{Attempt, AttemptResult};
 pub use reopen::CannotFollow;
 pub use simulate::{
-    MOCK_SEQUENCE_MAX, Mocks, PathStep, Simulated, Simulation, SimulationBounds, SimulationParts, SimulationStatus, Turn,
+    MOCK_SEQUENCE_MAX, Mocks, PathStep, Simulated, Simulation, SimulationBounds, SimulationParts, SimulationStatus,
+    Turn,
 };
 pub use state::{Call, CallKind, OpenApproval, RunFacts, State};
 

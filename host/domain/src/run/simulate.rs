@@ -391,13 +391,7 @@ fn failed(visit: Visit, error: &CallError) -> Event {
 
 fn measured_of(input: &Value, output: &Value) -> Measured {
     let bytes = |value: &Value| value.to_string().len() as u64;
-    Measured {
-        duration_ms: 0,
-        input_bytes: bytes(input),
-        output_bytes: bytes(output),
-        answerer: None,
-        usage: None,
-    }
+    Measured { duration_ms: 0, input_bytes: bytes(input), output_bytes: bytes(output), answerer: None, usage: None }
 }
 
 /// As a run's: what is too long for a journal ends its attempt.

@@ -153,12 +153,7 @@ fn read_mock(mock: &Value, kind: &StepKind, place: &str, faults: &mut Vec<Fault>
     }
 }
 
-fn read_answer(
-    object: &Map<String, Value>,
-    kind: &StepKind,
-    place: &str,
-    faults: &mut Vec<Fault>,
-) -> Option<Answer> {
+fn read_answer(object: &Map<String, Value>, kind: &StepKind, place: &str, faults: &mut Vec<Fault>) -> Option<Answer> {
     match (object.get("output"), object.get("error")) {
         (Some(output), None) => {
             let place = pointer(place, "output");

@@ -11,10 +11,13 @@ use crate::journal::{Entry, Event, Measured, Visit};
 /// One answer: what a step gave, or how it failed.
 pub(super) type Answer = Result<Arc<Value>, CallError>;
 
+/// How attempts of one visit ended, by their numbers.
+type Attempts = HashMap<u32, (Answer, Option<Measured>)>;
+
 /// How each attempt of each visit ended. Step ids are unique in a definition, so that a visit is its step and its number,
 /// wherever it took place.
 #[derive(Debug, Default)]
-pub(super) struct Recorded(HashMap<(String, u32), HashMap<u32, (Answer, Option<Measured>)>>);
+pub(super) struct Recorded(HashMap<(String, u32), Attempts>);
 
 impl Recorded {
     /// Reads a journal. Where an attempt was made again, since its run was retried, the later end counts.
