@@ -33,6 +33,7 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(workflows::get_workflow_version))
         .routes(routes!(workflows::restore_workflow_version))
         .routes(routes!(workflows::diff_workflow_versions))
+        .routes(routes!(workflows::test_workflow))
         .routes(routes!(runs::start_run))
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::list_all_runs))

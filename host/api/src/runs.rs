@@ -251,7 +251,7 @@ enum RunStatusSchema {
 #[derive(ToSchema)]
 #[schema(as = StepStatus, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-enum StepStatusSchema {
+pub(crate) enum StepStatusSchema {
     Running,
     Waiting,
     Success,
@@ -264,7 +264,7 @@ enum StepStatusSchema {
 #[derive(ToSchema)]
 #[schema(as = Failure, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-struct FailureSchema {
+pub(crate) struct FailureSchema {
     /// The step where it arose; absent where the run itself failed.
     #[schema(nullable = false)]
     step_id: Option<String>,

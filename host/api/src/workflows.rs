@@ -1,6 +1,8 @@
 //! Workflows: what is sent and answered. The handlers are in a file of their own.
 
 mod handlers;
+mod test_handler;
+mod testing;
 mod version_handlers;
 mod versions;
 
@@ -11,6 +13,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(crate) use self::handlers::*;
+pub(crate) use self::test_handler::*;
+pub use self::testing::*;
 pub(crate) use self::version_handlers::*;
 pub use self::versions::*;
 use crate::wire::{FaultBody, Text, Timestamp};

@@ -111,6 +111,49 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
     }
 }
 
+/// Makes a call that can touch nothing outside, for a test of a workflow; `None` for any other. Nothing of it is kept but what a
+/// plugin's own circuit breaker learns.
+pub(crate) async fn perform_pure(
+    host: &Arc<Host>,
+    workspace: WorkspaceId,
+    state: &State,
+    call: &Call,
+    at_most: Duration,
+) -> Option<(AttemptResult, Duration)> {
+    let step = &state.workflow().steps[call.step];
+    let context = CallContext {
+        run_id: state.facts().run_id,
+        run_started_at: state.facts().started_at,
+        step_id: step.id.clone(),
+        visit: call.visit.number,
+        attempt: call.attempt,
+        timeout: step.timeout.unwrap_or(ATTEMPT_TIMEOUT_DEFAULT).min(at_most).max(Duration::from_millis(1)),
+        traceparent: None,
+    };
+    let began = Instant::now();
+    let result = match &call.kind {
+        CallKind::Agent { .. } | CallKind::Child { .. } => return None,
+        CallKind::Tool { tool_name, plugin, version } => {
+            let pins = state.plugins();
+            match host.resolve_tool(workspace, pins, tool_name, plugin.as_deref(), *version).await {
+                Ok(resolved) if !resolved.is_pure() => return None,
+                Ok(resolved) => {
+                    let answer = host.call_pure_tool(workspace, &resolved, tool_name, &call.input, &context).await;
+                    answer.map(|answer| measured(&call.input, answer.value, answer.answerer, None))
+                }
+                Err(error) => Err(error),
+            }
+        }
+        CallKind::Evaluator { evaluator, expr } => {
+            let scope = state.scope_of(&call.visit.scope);
+            evaluate(host, workspace, state.plugins(), evaluator, expr, &scope, &context).await
+        }
+    };
+    let duration = began.elapsed();
+    let duration_ms = duration.as_millis() as u64;
+    Some((result.map(|(value, measured)| (value, Measured { duration_ms, ..measured })), duration))
+}
+
 /// What is too long for a journal ends its attempt, and says how long it may be.
 fn within_bounds(host: &Host, (value, measured): (Value, Measured)) -> AttemptResult {
     let most = host.limits.output_bytes;
@@ -146,14 +189,26 @@ async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
             Ok(measured(input, answer.value, answer.answerer, None))
         }
         CallKind::Evaluator { evaluator, expr } => {
-            let variables = work.scope.to_json();
-            let resolved = host.catalog.snapshot().evaluator(work.workspace, &work.plugins, evaluator)?;
-            let component = host.component(&resolved, work.context.timeout).await?;
-            let access = host.access(work.workspace, &resolved.grant);
-            let answer = host.sandbox.evaluate(&component, expr, &variables, &work.context, &access).await?;
-            Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))
+            evaluate(host, work.workspace, &work.plugins, evaluator, expr, &work.scope, &work.context).await
         }
     }
+}
+
+async fn evaluate(
+    host: &Host,
+    workspace: WorkspaceId,
+    pins: &[Pin],
+    evaluator: &str,
+    expr: &str,
+    scope: &Scope,
+    context: &CallContext,
+) -> AttemptResult {
+    let variables = scope.to_json();
+    let resolved = host.catalog.snapshot().evaluator(workspace, pins, evaluator)?;
+    let component = host.component(&resolved, context.timeout).await?;
+    let access = host.access(workspace, &resolved.grant);
+    let answer = host.sandbox.evaluate(&component, expr, &variables, context, &access).await?;
+    Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))
 }
 
 async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {

@@ -31,7 +31,7 @@ use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
     CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, LEASE, LEASE_RENEWAL, Parts,
-    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey,
+    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
 
 /// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
@@ -72,6 +72,8 @@ pub(crate) struct Host {
     pub(crate) due: Notify,
     /// Room for requests that start a run.
     pub(crate) starts: Arc<Semaphore>,
+    /// Room for tests of workflows.
+    pub(crate) tests: Semaphore,
     /// Set once: begin nothing new.
     pub(crate) stopping: CancellationToken,
     /// Set once, when no run is held any more.
@@ -157,6 +159,7 @@ impl Host {
             words: Words::default(),
             due: Notify::new(),
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),
+            tests: Semaphore::new(TESTS_AT_ONCE_MAX),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             id: host_id,

@@ -23,6 +23,7 @@ mod plugins;
 mod reader;
 mod runs;
 mod sweep;
+mod testing;
 mod time;
 mod versions;
 mod waiting;
@@ -53,6 +54,9 @@ pub use plugins::{
 };
 pub use reader::{RunEventView, RunView};
 pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};
+pub use testing::{
+    TEST_DURATION_MAX, TEST_ENTRIES_MAX, TEST_EVENTS_MAX, TEST_RECORDED_RUNS_MAX, TESTS_AT_ONCE_MAX, TestWorkflow,
+};
 pub use time::{Chance, Clock, SystemChance, SystemClock};
 pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, Failure};
-use armilla_domain::run::{AttemptRecord, AttemptStatus, RunStatus, history};
+use armilla_domain::run::{AttemptRecord, RunStatus, history_of};
 use armilla_store::{RunFilter, RunRow, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -94,19 +94,7 @@ impl Engine {
         let row = store.run(workspace, id).await?.ok_or(CommandError::UnknownRun(id))?;
         let workflow = self.host.workflow(row.workflow, row.version).await?;
         let journal = store.journal(id).await?;
-        let kind_of = |record: &AttemptRecord| {
-            workflow.step_index(&record.visit.step).map_or("", |index| workflow.steps[index].kind.name())
-        };
-        Ok(history(&journal)
-            .into_iter()
-            .map(|mut record| {
-                let kind = kind_of(&record);
-                if record.status == AttemptStatus::Running && matches!(kind, "wait" | "approval" | "workflow") {
-                    record.status = AttemptStatus::Waiting;
-                }
-                (record, kind)
-            })
-            .collect())
+        Ok(history_of(&workflow, &journal))
     }
 
     /// The entries of a run's journal after the one of number `after`, at most `limit`, and whether the run has ended and these

@@ -177,8 +177,9 @@ async fn try_begin(
     }
     let workflow = host.workflow(workflow_id, version).await?;
     // What a remembered version does not take, the newest may.
-    if let Err(error) = check_input(workflow.input_schema.as_ref(), &to_begin.input) {
-        return if known == Newest::Remembered { Ok(None) } else { Err(error) };
+    let faults = input_faults(workflow.input_schema.as_ref(), &to_begin.input);
+    if !faults.is_empty() {
+        return if known == Newest::Remembered { Ok(None) } else { Err(CommandError::Invalid(faults)) };
     }
     if workflow.concurrency.is_some() && known == Newest::Remembered {
         return Ok(None);
@@ -337,10 +338,10 @@ fn digest_of(command: &StartRun) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn check_input(schema: Option<&InputSchema>, input: &Value) -> Result<(), CommandError> {
+/// What is wrong with a run's input; pointers are relative to it.
+pub(crate) fn input_faults(schema: Option<&InputSchema>, input: &Value) -> Vec<Fault> {
     if !input.is_object() {
-        return Err(CommandError::Invalid(vec![Fault::new("", "input.type", "a run's input is an object")]));
+        return vec![Fault::new("", "input.type", "a run's input is an object")];
     }
-    let faults = schema.map(|schema| schema.faults(input)).unwrap_or_default();
-    if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
+    schema.map(|schema| schema.faults(input)).unwrap_or_default()
 }

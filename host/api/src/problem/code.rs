@@ -73,6 +73,7 @@ codes! {
     WorkflowVersionConflict, "workflow.version_conflict", CONFLICT, "Another version of the workflow is the newest by now.";
     WorkflowTooManyVersions, "workflow.too_many_versions", CONFLICT, "The workflow has as many versions as it may.";
     WorkflowInvalid, "workflow.invalid", UNPROCESSABLE_ENTITY, "The workflow's definition has faults.";
+    TestInvalid, "test.invalid", UNPROCESSABLE_ENTITY, "The test cannot be made of this body.";
     RunNotFound, "run.not_found", NOT_FOUND, "There is no such run.";
     RunInvalidInput, "run.invalid_input", UNPROCESSABLE_ENTITY, "The input does not fit the workflow.";
     RunDoesNotApply, "run.does_not_apply", CONFLICT, "The run does what it does, and that does not go with this.";

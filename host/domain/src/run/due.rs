@@ -85,7 +85,7 @@ impl State {
 }
 
 /// When a visit's deadline is acted upon.
-fn acted_upon(open: &Open) -> Option<DateTime<Utc>> {
+pub(super) fn acted_upon(open: &Open) -> Option<DateTime<Utc>> {
     let margin = match open.work {
         Work::Asking { .. } => APPROVAL_MARGIN,
         _ => Duration::ZERO,

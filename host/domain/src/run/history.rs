@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::definition::Workflow;
 use crate::id::RunId;
 use crate::journal::{Entry, Event, Failure, Measured, Visit};
 
@@ -142,6 +143,22 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
         }
     }
     records
+}
+
+/// As [`history`], each attempt with the type of its step in `workflow`; what waits for a time, an event, a decision or another
+/// run is shown to wait.
+pub fn history_of(workflow: &Workflow, journal: &[Entry]) -> Vec<(AttemptRecord, &'static str)> {
+    let kind_of = |record: &AttemptRecord| {
+        workflow.step_index(&record.visit.step).map_or("", |index| workflow.steps[index].kind.name())
+    };
+    let shown = history(journal).into_iter().map(|mut record| {
+        let kind = kind_of(&record);
+        if record.status == AttemptStatus::Running && matches!(kind, "wait" | "approval" | "workflow") {
+            record.status = AttemptStatus::Waiting;
+        }
+        (record, kind)
+    });
+    shown.collect()
 }
 
 fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {

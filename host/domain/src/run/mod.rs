@@ -12,6 +12,7 @@ mod inputs;
 mod message;
 mod outcome;
 mod reopen;
+mod simulate;
 mod state;
 
 #[cfg(test)]
@@ -22,10 +23,14 @@ use serde::{Deserialize, Serialize};
 pub use children::ChildOf;
 pub use decide::DECISIONS_PER_TURN_MAX;
 pub use due::APPROVAL_MARGIN;
-pub use history::{AttemptRecord, AttemptStatus, history};
+pub use history::{AttemptRecord, AttemptStatus, history, history_of};
 pub use message::Message;
 pub use outcome::{Attempt, AttemptResult};
 pub use reopen::CannotFollow;
+pub use simulate::{
+    MOCK_SEQUENCE_MAX, Mocks, PathStep, Simulated, Simulation, SimulationBounds, SimulationParts, SimulationStatus,
+    Turn,
+};
 pub use state::{Call, CallKind, OpenApproval, RunFacts, State};
 
 /// What a run is doing, or how it ended.

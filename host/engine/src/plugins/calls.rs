@@ -78,15 +78,7 @@ impl Host {
         input: &Value,
         context: &CallContext,
     ) -> Result<Answer<Value>, CallError> {
-        let resolved = self.catalog.snapshot().tool(workspace, pins, tool, plugin, version);
-        let resolved = match resolved {
-            Ok(resolved) => resolved,
-            // Another host may know better since a moment; before a run fails for it, look.
-            Err(error) => match self.catalog.refresh().await {
-                Ok(true) => self.catalog.snapshot().tool(workspace, pins, tool, plugin, version)?,
-                Ok(false) | Err(_) => return Err(error),
-            },
-        };
+        let resolved = self.resolve_tool(workspace, pins, tool, plugin, version).await?;
         let component = self.component(&resolved, context.timeout).await?;
         let access = self.access(workspace, &resolved.grant);
         let called = self.sandbox.call_tool(&component, tool, input, context, &access).await;
@@ -98,6 +90,39 @@ impl Host {
             self.tell_of_denial(workspace, &component.description().name, &called.denied, &told);
         }
         called.result
+    }
+
+    /// Calls a tool that can touch nothing, and tells nobody what it was denied: nothing of the call stays.
+    pub(crate) async fn call_pure_tool(
+        &self,
+        workspace: WorkspaceId,
+        resolved: &Resolved,
+        tool: &str,
+        input: &Value,
+        context: &CallContext,
+    ) -> Result<Answer<Value>, CallError> {
+        let component = self.component(resolved, context.timeout).await?;
+        let access = self.access(workspace, &resolved.grant);
+        self.sandbox.call_tool(&component, tool, input, context, &access).await.result
+    }
+
+    /// What a tool's name means.
+    pub(crate) async fn resolve_tool(
+        &self,
+        workspace: WorkspaceId,
+        pins: &[Pin],
+        tool: &str,
+        plugin: Option<&str>,
+        version: Option<i32>,
+    ) -> Result<Resolved, CallError> {
+        match self.catalog.snapshot().tool(workspace, pins, tool, plugin, version) {
+            Ok(resolved) => Ok(resolved),
+            // Another host may know better since a moment; before a run fails for it, look.
+            Err(error) => match self.catalog.refresh().await {
+                Ok(true) => self.catalog.snapshot().tool(workspace, pins, tool, plugin, version),
+                Ok(false) | Err(_) => Err(error),
+            },
+        }
     }
 
     /// A version's component, as soon as it is loaded, and where the operator still wants it.

@@ -21,6 +21,7 @@ mod lists;
 mod plugins;
 mod process;
 mod recorded;
+mod test_runs;
 mod tokens;
 mod tools;
 mod versions;

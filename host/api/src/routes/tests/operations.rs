@@ -37,6 +37,8 @@ fn operations() -> Vec<(Role, &'static str, String, Option<Value>)> {
         (Role::Member, "DELETE", WORKFLOW.into(), None),
         (Role::Member, "POST", format!("{WORKFLOW}/run"), Some(json!({ "input": {} }))),
         (Role::Member, "POST", format!("{WORKFLOW}/run?wait=0"), None),
+        (Role::Member, "POST", format!("{WORKFLOW}/test"), Some(json!({ "mocks": {} }))),
+        (Role::Member, "POST", format!("{WORKFLOW}/test"), None),
         (Role::Viewer, "GET", format!("{WORKFLOW}/runs"), None),
         (Role::Viewer, "GET", RUN.into(), None),
         (Role::Viewer, "GET", format!("{RUN}/steps"), None),
