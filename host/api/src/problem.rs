@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use self::code::Code;
+pub(crate) use self::command::as_sentence;
 use crate::auth::AuthError;
 use crate::request::RequestId;
 use crate::wire::FaultBody;

@@ -1,6 +1,7 @@
 //! What happens to every request, whatever its route: its id, its log line, its bounds.
 
 mod body;
+mod idempotency;
 mod if_match;
 mod path;
 
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub use self::body::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody};
+pub(crate) use self::idempotency::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub(crate) use self::if_match::IfMatch;
 pub(crate) use self::path::{PathBetween, PathNumbered};
 pub use self::path::{PathText, Query};
@@ -126,7 +128,7 @@ pub(crate) async fn identify(State(state): State<ApiState>, mut request: Request
     .await
 }
 
-/// Ends what hangs.
+/// Ends what hangs before it answers. An answer that is a stream may last longer.
 pub(crate) async fn bound_duration(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DURATION_MAX, next.run(request)).await {
         Ok(response) => response,

@@ -12,7 +12,7 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, events, health, plugins, runs, secrets, tools, workflows};
+use crate::{agents, approvals, events, health, plugins, runs, secrets, tools, workflows};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -36,8 +36,21 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(workflows::test_workflow))
         .routes(routes!(runs::start_run))
         .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::list_all_runs))
+        .routes(routes!(runs::bulk_runs))
         .routes(routes!(runs::get_run))
         .routes(routes!(runs::list_steps))
+        .routes(routes!(runs::follow_run))
+        .routes(routes!(runs::cancel_run))
+        .routes(routes!(runs::pause_run))
+        .routes(routes!(runs::resume_run))
+        .routes(routes!(runs::retry_run))
+        .routes(routes!(runs::fork_run))
+        .routes(routes!(runs::signal_run))
+        .routes(routes!(approvals::list_approvals))
+        .routes(routes!(approvals::get_approval))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
         .routes(routes!(agents::list_agents, agents::create_agent))
         .routes(routes!(agents::get_agent, agents::replace_agent, agents::delete_agent))
         .routes(routes!(tools::list_tools))
@@ -85,6 +98,7 @@ fn serve(public: Router<ApiState>, protected: Router<ApiState>, state: ApiState)
             Problem::new(Code::MethodNotAllowed, "The header `Allow` lists those it knows.")
         })
         .layer(Extension(Document::new(&document())))
+        .layer(Extension(runs::StreamRoom::new()))
         .layer(from_fn(bound_duration))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), identify))

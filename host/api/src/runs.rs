@@ -1,6 +1,11 @@
 //! Runs: what is sent and answered. How long a caller waits for an end, and the handlers, are in files of their own.
 
+mod after;
+mod control;
+mod control_handlers;
+mod events;
 mod handlers;
+mod query;
 mod wait;
 
 use std::sync::Arc;
@@ -14,6 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+pub use self::control::*;
+pub(crate) use self::control_handlers::*;
+pub use self::events::EVENT_STREAMS_MAX;
+pub(crate) use self::events::{__path_follow_run, StreamRoom, follow_run};
 pub(crate) use self::handlers::*;
 pub(crate) use self::wait::Wait;
 pub use self::wait::{RUN_WAIT_DEFAULT, RUN_WAIT_MAX};
@@ -29,6 +38,9 @@ pub struct StartRun {
     /// What the run works on: it must fit the workflow's `inputSchema`. An empty object where absent.
     #[serde(default)]
     pub input: Map<String, Value>,
+    /// Which version of the workflow; the newest where absent.
+    #[schema(minimum = 1)]
+    pub version: Option<i32>,
 }
 
 /// A run without what it works on and what it gave.

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use armilla_domain::fault::Fault;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -22,6 +22,16 @@ impl From<DateTime<Utc>> for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let instant = DateTime::parse_from_rfc3339(&text).map(|instant| instant.to_utc());
+        // Years that RFC 3339 can write, in UTC too; others fit no column.
+        let instant = instant.ok().filter(|instant| (0..=9999).contains(&instant.year()));
+        instant.map(Self).ok_or_else(|| de::Error::custom("expected an instant such as `2026-01-31T09:30:00Z`"))
     }
 }
 
@@ -112,6 +122,15 @@ mod tests {
     fn a_timestamp_is_written_in_utc_with_milliseconds() {
         let instant: DateTime<Utc> = "2026-01-31T10:30:00.123456+01:00".parse().unwrap();
         assert_eq!(serde_json::to_value(Timestamp(instant)).unwrap(), "2026-01-31T09:30:00.123Z");
+    }
+
+    #[test]
+    fn a_timestamp_is_read_with_its_offset() {
+        let read = |text: &str| serde_json::from_value::<Timestamp>(text.into()).map(|instant| instant.0.to_rfc3339());
+        assert_eq!(read("2026-01-31T10:30:00+01:00").unwrap(), "2026-01-31T09:30:00+00:00");
+        for wrong in ["", "2026-01-31", "2026-01-31T10:30:00", "-9999-01-01T00:00:00Z", "0000-01-01T00:00:00+01:00"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

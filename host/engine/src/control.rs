@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::definition::variable_name;
+use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, Variables};
 use armilla_domain::run::{Message, RunStatus};
@@ -145,8 +147,8 @@ impl Engine {
     /// for go on likewise.
     ///
     /// # Errors
-    /// Where there is no such run, it goes on or ended well, another version of the definition cannot be gone over to, or the
-    /// database is away.
+    /// Where there is no such run, it goes on or ended well, another version of the definition cannot be gone over to, a name of
+    /// `vars` is none, or the database is away.
     pub async fn retry_run(
         &self,
         workspace: WorkspaceId,
@@ -154,13 +156,16 @@ impl Engine {
         command: RetryRun,
     ) -> Result<RunView, CommandError> {
         let (mut retries, mut messages) = (Vec::new(), Vec::new());
-        let mut ahead = vec![(id, command.version, variables(&command.vars), 0)];
+        let mut ahead = vec![(id, command.version, variables(&command.vars)?, 0)];
         while let Some((run, target, vars, depth)) = ahead.pop() {
             let row = self.host.store.run(workspace, run).await?.ok_or(CommandError::UnknownRun(run))?;
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.host.store.run(workspace, child).await? else { continue };
+                let Some(ended) = self.ended_child(workspace, child).await? else {
+                    let why = format!("the run `{child}`, which it started, has not ended yet");
+                    return Err(does_not_apply(&row, "retried", Some(why)));
+                };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
                     status if status.is_final() && depth < CHILD_DEPTH_MAX => {
@@ -181,6 +186,21 @@ impl Engine {
         self.let_in_line(&runs).await;
         self.host.wake(&runs);
         self.run(workspace, id).await
+    }
+
+    /// A run that was started by one which has ended: it was told to end, and has done so or will in a moment.
+    async fn ended_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
+        let deadline = Instant::now() + TAKEN_IN_MAX;
+        loop {
+            let row = self.host.store.run(workspace, child).await?.ok_or(CommandError::UnknownRun(child))?;
+            if row.status.is_final() {
+                return Ok(Some(row));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     async fn plan_retry(
@@ -226,7 +246,7 @@ impl Engine {
     /// Makes a run that begins with what another one did before it came to a step.
     ///
     /// # Errors
-    /// Where there is no such run, it never came to the step, or the database is away.
+    /// Where there is no such run, it never came to the step, a name of `vars` is none, or the database is away.
     pub async fn fork_run(
         &self,
         workspace: WorkspaceId,
@@ -234,6 +254,7 @@ impl Engine {
         command: ForkRun,
     ) -> Result<RunView, CommandError> {
         let row = self.host.store.run(workspace, from).await?.ok_or(CommandError::UnknownRun(from))?;
+        let vars = variables(&command.vars)?;
         let journal = self.host.store.journal(from).await?;
         let begins = |entry: &Entry| match entry.event.visit() {
             Some(visit) if visit.step == command.from_step => Some(visit.number),
@@ -248,7 +269,7 @@ impl Engine {
             _ => None,
         });
         let (id, at) = (RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes()), self.host.clock.now());
-        let event = Event::RunForked { run: from, by: command.by, vars: variables(&command.vars), since: at };
+        let event = Event::RunForked { run: from, by: command.by, vars, since: at };
         let fork = Fork {
             id,
             from,
@@ -365,8 +386,14 @@ impl Engine {
     }
 }
 
-fn variables(vars: &Map<String, Value>) -> Variables {
-    vars.iter().map(|(name, value)| (name.clone(), Arc::new(value.clone()))).collect()
+/// Variables that are changed; all faults of their names, pointers relative to them.
+fn variables(vars: &Map<String, Value>) -> Result<Variables, CommandError> {
+    let fault = |name: &String| Some(Fault::new(pointer("", name), "vars.name", variable_name(name).err()?));
+    let faults: Vec<Fault> = vars.keys().filter_map(fault).collect();
+    if !faults.is_empty() {
+        return Err(CommandError::Invalid(faults));
+    }
+    Ok(vars.iter().map(|(name, value)| (name.clone(), Arc::new(value.clone()))).collect())
 }
 
 fn told_again(ended: &RunRow) -> Message {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use armilla_domain::definition::{Known, Workflow, check};
-use armilla_domain::id::WorkflowId;
+use armilla_domain::id::{WorkflowId, WorkspaceId};
 use armilla_domain::template::Templates;
 use armilla_store::{Store, StoreError};
 use lru::LruCache;
@@ -17,11 +17,35 @@ const DEFINITIONS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// The versions in use. A version never changes, so nothing here grows old.
 pub(crate) struct Definitions {
     known: Mutex<LruCache<(WorkflowId, i32), Arc<Workflow>>>,
+    /// The newest version of each, as far as is known: whoever begins a run with it lets the database have the last word.
+    newest: Mutex<LruCache<(WorkspaceId, WorkflowId), i32>>,
 }
 
 impl Definitions {
     pub(crate) fn new() -> Self {
-        Self { known: Mutex::new(LruCache::new(DEFINITIONS_MAX)) }
+        let newest = Mutex::new(LruCache::new(DEFINITIONS_MAX));
+        Self { known: Mutex::new(LruCache::new(DEFINITIONS_MAX)), newest }
+    }
+
+    /// The newest version as it was when it was last asked for.
+    pub(crate) fn newest(&self, workspace: WorkspaceId, id: WorkflowId) -> Option<i32> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&(workspace, id)).copied()
+    }
+
+    /// Asks for the newest version.
+    pub(crate) async fn ask_newest(
+        &self,
+        store: &Store,
+        workspace: WorkspaceId,
+        id: WorkflowId,
+    ) -> Result<Option<i32>, StoreError> {
+        let newest = store.newest_version(workspace, id).await?;
+        let mut known = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match newest {
+            Some(version) => known.put((workspace, id), version),
+            None => known.pop(&(workspace, id)),
+        };
+        Ok(newest)
     }
 
     pub(crate) fn keep(&self, id: WorkflowId, version: i32, text: &str, workflow: Arc<Workflow>) {

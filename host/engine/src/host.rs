@@ -12,7 +12,7 @@ use armilla_domain::definition::Workflow;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
-use armilla_store::{Lease, LeasedRun, Store, StoreError};
+use armilla_store::{Append, Lease, LeasedRun, PlainRun, Store, StoreError};
 use futures::FutureExt;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -63,7 +63,8 @@ pub(crate) struct Host {
     pub(crate) templates: Templates,
     pub(crate) definitions: Definitions,
     pub(crate) waiting: Waiting,
-    pub(crate) committer: Committer,
+    pub(crate) committer: Committer<Append>,
+    pub(crate) starter: Committer<PlainRun>,
     pub(crate) limits: RunLimits,
     /// Words for other hosts.
     pub(crate) words: Words,
@@ -153,6 +154,7 @@ impl Host {
             definitions: Definitions::new(),
             waiting: Waiting::default(),
             committer: Committer::new(),
+            starter: Committer::new(),
             limits,
             words: Words::default(),
             due: Notify::new(),
@@ -287,6 +289,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
         info!(runs = released, "{released} unfinished runs of this host's last life go on");
     }
     host.committer.start(&host.store, &host.stopped);
+    host.starter.start(&host.store, &host.stopped);
     host.tasks.spawn(claim_forever(Arc::clone(host)));
     tokio::spawn(wakeups::speak(Arc::clone(host)));
     tokio::spawn(wakeups::listen(Arc::clone(host)));

@@ -53,7 +53,7 @@ pub use plugins::{
     UploadError, VersionView,
 };
 pub use reader::{RunEventView, RunView};
-pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun};
+pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};
 pub use testing::{
     TEST_DURATION_MAX, TEST_ENTRIES_MAX, TEST_EVENTS_MAX, TEST_RECORDED_RUNS_MAX, TESTS_AT_ONCE_MAX, TestWorkflow,
 };
@@ -155,6 +155,11 @@ impl Engine {
     /// Begins nothing new, gives running steps [`SHUTDOWN_GRACE`] to end, and lets go of every run, to be resumed.
     pub async fn stop(&self) {
         host::stop(&self.host).await;
+    }
+
+    /// Is done as soon as this host begins nothing new. Belongs to nobody, so that an answer may hold it for as long as it lasts.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.host.stopping.clone().cancelled_owned()
     }
 
     /// The database.

@@ -104,7 +104,7 @@ impl Pending {
         let told: Vec<RunId> = told.into_iter().chain(append.abandoned.iter().copied()).collect();
         let mut delay = RETRY_DELAY;
         let held = loop {
-            let written = timeout(APPEND_MAX, host.committer.append(Arc::clone(&append))).await;
+            let written = timeout(APPEND_MAX, host.committer.write(Arc::clone(&append))).await;
             match written.unwrap_or(Err(StoreError::TimedOut)) {
                 Err(error) if error.is_unavailable() => {
                     warn!(run.id = %self.run, delay_ms = delay.as_millis() as u64, "The journal of `{}` waits: {error}", self.run);
@@ -193,5 +193,5 @@ pub(crate) async fn pause(host: &Host, run: &LeasedRun, entry: Entry) -> Result<
         abandoned: Vec::new(),
         approvals: None,
     };
-    host.committer.append(Arc::new(append)).await
+    host.committer.write(Arc::new(append)).await
 }

@@ -9,7 +9,7 @@ use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{ChildOf, RunFacts, RunStatus, State};
 use armilla_domain::template::Scope;
-use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, Rows, Started};
+use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, PlainRun, Rows, Started};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -35,6 +35,15 @@ pub struct StartRun {
     pub traceparent: Option<String>,
     /// What makes the same request again find this run, for a day: at most [`IDEMPOTENCY_KEY_CHARS_MAX`].
     pub idempotency_key: Option<String>,
+}
+
+/// What a request to start a run gave.
+#[derive(Debug)]
+pub struct StartedRun {
+    /// The run as it stands.
+    pub run: RunView,
+    /// Whether an earlier request with the same key started it.
+    pub is_repeat: bool,
 }
 
 /// On whose behalf a run begins.
@@ -68,7 +77,7 @@ impl Engine {
         workspace: WorkspaceId,
         command: StartRun,
         bound: Duration,
-    ) -> Result<RunView, CommandError> {
+    ) -> Result<StartedRun, CommandError> {
         let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let mut id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
@@ -81,27 +90,50 @@ impl Engine {
             tokio::spawn(
                 async move { begin(&host, workspace, id, command, Beginner { parent: None, idempotency }).await },
             );
-        let as_started = match begun.await.map_err(|_| CommandError::Panicked)?? {
-            Begun::Started(view) => Some(*view),
-            Begun::Exists => None,
+        let (mut as_started, mut is_repeat) = (None, false);
+        match begun.await.map_err(|_| CommandError::Panicked)?? {
+            Begun::Started(view) => as_started = Some(*view),
+            Begun::Exists => {}
             Begun::Repeated { run, digest: known } if known == digest => {
-                (id, waiter) = (run, self.host.waiting.join(run));
-                None
+                (id, waiter, is_repeat) = (run, self.host.waiting.join(run), true);
             }
             Begun::Repeated { run, .. } => return Err(CommandError::KeyReused(run)),
-        };
+        }
         drop(room);
-        let view = if bound.is_zero() {
+        // The end of a run that is repeated may have come before anybody waited for it here.
+        let has_ended = is_repeat && self.host.store.has_ended(workspace, id).await? == Some(true);
+        let view = if bound.is_zero() || has_ended {
             self.run(workspace, id).await
         } else {
             self.wait_for_end(waiter, workspace, id, bound).await
         };
-        match (view, as_started) {
+        let run = match (view, as_started) {
             // The run exists, and whoever started it must learn its id, even if no more can be said right now.
-            (Err(CommandError::Store(error)), Some(as_started)) if error.is_unavailable() => Ok(as_started),
-            (view, _) => view,
-        }
+            (Err(CommandError::Store(error)), Some(as_started)) if error.is_unavailable() => as_started,
+            (view, _) => view?,
+        };
+        Ok(StartedRun { run, is_repeat })
     }
+}
+
+/// What is known of the newest version of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// From before: the run is made only if it is so still.
+    Remembered,
+    /// From now.
+    Asked,
+}
+
+/// A run to be, with what each try to begin it needs.
+struct ToBegin<'a> {
+    workspace: WorkspaceId,
+    id: RunId,
+    workflow: WorkflowId,
+    version: Option<i32>,
+    input: Arc<Value>,
+    traceparent: Option<String>,
+    beginner: &'a Beginner,
 }
 
 /// Begins a run, and gives it as it stands then.
@@ -112,29 +144,54 @@ pub(crate) async fn begin(
     command: StartRun,
     beginner: Beginner,
 ) -> Result<Begun, CommandError> {
-    let StartRun { workflow: workflow_id, version, input, traceparent, .. } = command;
+    let StartRun { workflow, version, input, traceparent, .. } = command;
     if host.stopping.is_cancelled() {
         return Err(CommandError::Stopping);
     }
-    let newest = host.store.newest_version(workspace, workflow_id).await?;
-    let newest = newest.ok_or(CommandError::UnknownWorkflow(workflow_id))?;
-    let version = version.unwrap_or(newest);
+    let to_begin =
+        ToBegin { workspace, id, workflow, version, input: Arc::new(input), traceparent, beginner: &beginner };
+    let is_plain = version.is_none() && beginner.parent.is_none() && beginner.idempotency.is_none();
+    if is_plain
+        && let Some(newest) = host.definitions.newest(workspace, workflow)
+        && let Some(begun) = try_begin(host, &to_begin, newest, Newest::Remembered).await?
+    {
+        return Ok(begun);
+    }
+    let newest = host.definitions.ask_newest(&host.store, workspace, workflow).await?;
+    let newest = newest.ok_or(CommandError::UnknownWorkflow(workflow))?;
+    let begun = try_begin(host, &to_begin, newest, Newest::Asked).await?;
+    begun.ok_or(CommandError::UnknownWorkflow(workflow))
+}
+
+/// Begins a run; `None` where the workflow is not there any more, or what was remembered of it does not hold.
+async fn try_begin(
+    host: &Arc<Host>,
+    to_begin: &ToBegin<'_>,
+    newest: i32,
+    known: Newest,
+) -> Result<Option<Begun>, CommandError> {
+    let ToBegin { workspace, id, workflow: workflow_id, beginner, .. } = *to_begin;
+    let version = to_begin.version.unwrap_or(newest);
     if !(1..=newest).contains(&version) {
         return Err(CommandError::UnknownWorkflowVersion { workflow: workflow_id, version });
     }
     let workflow = host.workflow(workflow_id, version).await?;
-    let faults = input_faults(workflow.input_schema.as_ref(), &input);
+    // What a remembered version does not take, the newest may.
+    let faults = input_faults(workflow.input_schema.as_ref(), &to_begin.input);
     if !faults.is_empty() {
-        return Err(CommandError::Invalid(faults));
+        return if known == Newest::Remembered { Ok(None) } else { Err(CommandError::Invalid(faults)) };
     }
-    let place_in_line = place_in_line(host, workflow_id, &workflow, &input)?;
+    if workflow.concurrency.is_some() && known == Newest::Remembered {
+        return Ok(None);
+    }
+    let place_in_line = place_in_line(host, workflow_id, &workflow, &to_begin.input)?;
 
     let started_at = host.clock.now();
     let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
-    let input = Arc::new(input);
     let plugins = host.catalog.snapshot().pins(workspace, state.workflow());
     let components: Vec<String> = plugins.iter().map(|pin| pin.digest.clone()).collect();
-    let first = Event::RunStarted { input, plugins };
+    let components = (!components.is_empty()).then_some(components);
+    let first = Event::RunStarted { input: Arc::clone(&to_begin.input), plugins };
     state.apply(&first);
     let mut entries = vec![Entry { at: started_at, event: first }];
     // Without a place on this host the run waits in the database for one; so does one of which only so many go on at once,
@@ -150,28 +207,51 @@ pub(crate) async fn begin(
         (if ended { &mut undurable } else { &mut entries }).extend(decided);
     }
     let rows = Rows::of(&entries)?;
-    let new = NewRun {
-        id,
-        workspace,
-        workflow: workflow_id,
-        version,
-        started_at,
-        lease: place.is_some().then(|| host.lease()),
-        traceparent: traceparent.as_deref(),
-        entries: &rows,
-        plugins: (!components.is_empty()).then_some(components.as_slice()),
-        parent: beginner.parent.clone(),
-        place_in_line: place_in_line.clone(),
-        idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
-    };
-    match host.store.start_run(&new).await? {
-        Started::Yes { .. } => {}
-        Started::Exists => return Ok(Begun::Exists),
-        Started::Repeated { run, digest } => return Ok(Begun::Repeated { run, digest }),
-        Started::NoWorkflow => return Err(CommandError::UnknownWorkflow(workflow_id)),
-        Started::TooMany => {
-            let max = place_in_line.map_or(0, |place| place.max);
-            return Err(CommandError::TooManyRuns { workflow: workflow_id, max });
+    let journal_bytes = rows.bytes();
+    let lease = place.is_some().then(|| host.lease());
+    let traceparent = to_begin.traceparent.clone();
+    let is_plain = beginner.parent.is_none() && beginner.idempotency.is_none() && place_in_line.is_none();
+    if is_plain {
+        let must_be_newest = to_begin.version.is_none();
+        let plain = PlainRun {
+            id,
+            workspace,
+            workflow: workflow_id,
+            version,
+            must_be_newest,
+            started_at,
+            lease,
+            traceparent: traceparent.clone(),
+            entries: rows,
+            plugins: components,
+        };
+        if !host.starter.write(Arc::new(plain)).await? {
+            return Ok(None);
+        }
+    } else {
+        let new = NewRun {
+            id,
+            workspace,
+            workflow: workflow_id,
+            version,
+            started_at,
+            lease,
+            traceparent: traceparent.as_deref(),
+            entries: &rows,
+            plugins: components.as_deref(),
+            parent: beginner.parent.clone(),
+            place_in_line: place_in_line.clone(),
+            idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
+        };
+        match host.store.start_run(&new).await? {
+            Started::Yes { .. } => {}
+            Started::Exists => return Ok(Some(Begun::Exists)),
+            Started::Repeated { run, digest } => return Ok(Some(Begun::Repeated { run, digest })),
+            Started::NoWorkflow => return Ok(None),
+            Started::TooMany => {
+                let max = place_in_line.map_or(0, |place| place.max);
+                return Err(CommandError::TooManyRuns { workflow: workflow_id, max });
+            }
         }
     }
     info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
@@ -208,14 +288,14 @@ pub(crate) async fn begin(
                 started_at,
                 traceparent,
                 journal_len: entries.len() as i32,
-                journal_bytes: rows.bytes(),
+                journal_bytes,
                 claims: 1,
             };
             let pending = Pending::new(&run, undurable, Vec::new());
             host::spawn(host, place, run, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
         }
     }
-    Ok(Begun::Started(Box::new(as_started)))
+    Ok(Some(Begun::Started(Box::new(as_started))))
 }
 
 /// In which line a run stands, where its workflow bounds how many go on at once.

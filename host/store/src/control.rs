@@ -48,6 +48,9 @@ impl Store {
                 return Ok(false);
             }
         }
+        // What came after their ends, such as those of runs that they had started, told them nothing that is so still.
+        let runs: Vec<uuid::Uuid> = retries.iter().map(|retry| retry.run.uuid()).collect();
+        sqlx::query!("delete from run_inbox where run_id = any($1)", &runs).execute(&mut *transaction).await?;
         for (run, message) in messages {
             let body = serde_json::to_string(message).map_err(|error| StoreError::Corrupt(error.to_string()))?;
             sqlx::query!("insert into run_inbox (run_id, body) values ($1, $2)", run.uuid(), body)

@@ -21,6 +21,7 @@ mod plugins;
 mod retention;
 mod runs;
 mod secrets;
+mod starts;
 mod versions;
 mod wakeups;
 mod workflows;
@@ -47,6 +48,7 @@ pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
 pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;
+pub use starts::PlainRun;
 pub use versions::{
     NewDefinition, Revised, RevisedRow, Revision, WORKFLOW_VERSIONS_MAX, WorkflowVersionRow, WorkflowVersionSummaryRow,
 };

@@ -103,7 +103,11 @@ impl From<DeleteError> for Problem {
 
 /// An error's words as a sentence.
 fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
+    as_sentence(&error.to_string())
+}
+
+/// Words that begin and end like a part of a sentence, as a whole one.
+pub(crate) fn as_sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };

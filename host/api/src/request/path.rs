@@ -45,6 +45,11 @@ impl PathNumbered {
         self.name.parse().map_err(|_| Problem::not_found(absent))
     }
 
+    /// The second one, as it stands in the path: whether it can be used is the handler's to find out.
+    pub(crate) fn second(&self) -> &str {
+        &self.number
+    }
+
     /// The second one.
     pub(crate) fn number(&self, absent: Code) -> Result<i32, Problem> {
         self.number.parse().map_err(|_| Problem::not_found(absent))

@@ -137,14 +137,25 @@ fn warn_of_unknown_names(workflow: &Workflow, known: &Known, findings: &mut Find
     }
 }
 
-/// What every `outputVar` must be: a name that an expression can read and that is nobody else's.
+/// What every `outputVar` must be.
 pub(super) fn check_variable_name(name: &str, place: String, findings: &mut Findings) {
+    if let Err(why) = variable_name(name) {
+        findings.fault(place, "definition.variable_name", why);
+    }
+}
+
+/// Whether a text can be the name of a variable, one that an expression can read and that is nobody else's, or why not.
+///
+/// # Errors
+/// What such a name is, for people.
+pub fn variable_name(name: &str) -> Result<(), String> {
     let mut letters = name.chars();
     let starts_well = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts_well || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') || name.len() > 64 {
-        let detail = format!("`{name}` cannot be a variable: 1 to 64 letters, digits and `_`, no digit first");
-        findings.fault(place, "definition.variable_name", detail);
-    } else if RESERVED_NAMES.contains(&name) {
-        findings.fault(place, "definition.variable_name", format!("`{name}` has a meaning of its own"));
+        return Err(format!("`{name}` cannot be a variable: 1 to 64 letters, digits and `_`, no digit first"));
     }
+    if RESERVED_NAMES.contains(&name) {
+        return Err(format!("`{name}` has a meaning of its own"));
+    }
+    Ok(())
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, variable_name};
 pub use input_schema::{INPUT_SCHEMA_WEIGHT_MAX, InputSchema};
 pub use limits::{CONCURRENCY_KEY_CHARS_MAX, CONCURRENCY_MAX, Concurrency, OnLimit, Retention};
 pub use waits::check_event_name;

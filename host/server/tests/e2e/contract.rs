@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 18] = [
+const PROMISED: [(&str, &str); 31] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -15,6 +15,19 @@ const PROMISED: [(&str, &str); 18] = [
     ("get", "/workflows/{id}/runs"),
     ("get", "/runs/{id}"),
     ("get", "/runs/{id}/steps"),
+    ("get", "/runs"),
+    ("get", "/runs/{id}/events"),
+    ("post", "/runs/{id}/cancel"),
+    ("post", "/runs/{id}/pause"),
+    ("post", "/runs/{id}/resume"),
+    ("post", "/runs/{id}/retry"),
+    ("post", "/runs/{id}/fork"),
+    ("post", "/runs/{id}/signals/{event}"),
+    ("post", "/runs/bulk"),
+    ("get", "/approvals"),
+    ("get", "/approvals/{id}"),
+    ("post", "/approvals/{id}/approve"),
+    ("post", "/approvals/{id}/deny"),
     ("post", "/agents"),
     ("get", "/agents"),
     ("get", "/agents/{id}"),

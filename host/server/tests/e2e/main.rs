@@ -9,6 +9,7 @@ mod agents;
 mod author;
 mod bounds;
 mod contract;
+mod control;
 mod database;
 mod documented_example;
 mod durability;

@@ -16,7 +16,7 @@ use crate::definition::{Known, Workflow, check};
 /// Cuts of one journal: all of them, but for the longest.
 const CUTS_MAX: usize = 100;
 /// Runs that one test makes, where `PROPTEST_CASES` does not say; they take some seconds.
-const CASES: u32 = 80;
+const CASES: u32 = 50;
 
 fn replay(world: &World, length: usize) -> State {
     let mut state = new_state(&world.workflow, &world.mended);
@@ -30,12 +30,13 @@ fn drive(world: &World, state: &mut State, from: usize, mut actions: usize) {
     while let Some(line) = world.lines.get(next) {
         match &line.action {
             None => {
-                for event in decided(state, line.at) {
+                let events = decided(state, line.at);
+                assert_ne!(events, [], "entry {next} is not decided again after a cut at {from}: {line:?}");
+                for event in events {
                     assert_eq!(event, world.lines[next].event, "entry {next}, after a cut at {from}");
                     assert!(world.lines[next].action.is_none());
                     next += 1;
                 }
-                assert!(next > from, "entry {next} is not decided again after a cut at {from}: {line:?}");
             }
             Some(_) if actions == 0 => return,
             Some(action) => {
