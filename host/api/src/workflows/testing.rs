@@ -1,7 +1,9 @@
 //! Tests of workflows: what is sent and answered.
 
+use std::sync::Arc;
+
 use armilla_domain::id::WorkflowId;
-use armilla_domain::journal::{Entry, Failure};
+use armilla_domain::journal::{Entry, Event, Failure, Signal};
 use armilla_domain::run::{AttemptStatus, PathStep, Simulated, SimulationStatus};
 use armilla_engine::TestWorkflow as TestCommand;
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,7 @@ pub struct TestBody {
     #[schema(required = true, value_type = Option<FailureSchema>)]
     pub error: Option<Failure>,
     /// The journal that a run would have written.
+    #[schema(value_type = Vec<TestEntrySchema>)]
     pub journal: Vec<TestEntryBody>,
     /// Every attempt of every visit, as `GET /runs/{id}/steps` gives those of a run.
     pub steps: Vec<StepBody>,
@@ -120,34 +123,35 @@ pub struct TestPathStep {
     pub mocked: bool,
 }
 
-/// One entry of the journal. Its other fields are those of its kind.
-#[derive(Debug, Serialize, ToSchema)]
+/// One entry of the journal. It is written out as it is sent: a test's journal may weigh as much as a run's.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = TestEntry)]
 pub struct TestEntryBody {
-    /// Its place, from 1.
-    #[schema(minimum = 1)]
-    pub number: usize,
-    /// When, by the clock of the test.
-    pub at: Timestamp,
-    /// What happened.
-    #[schema(example = "step.succeeded")]
-    pub kind: &'static str,
-    /// The step that it tells of; absent where it tells of the run itself.
+    number: usize,
+    at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub step_id: Option<String>,
-    /// Which execution of the step; absent likewise.
+    step_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1)]
-    pub visit: Option<u32>,
-    /// The list in which the step runs; absent likewise.
+    visit: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub scope: Option<String>,
-    /// Whatever else this kind tells.
+    scope: Option<String>,
     #[serde(flatten)]
-    pub rest: Value,
+    what: What,
+}
+
+/// The event, with its kind.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum What {
+    /// Its own number gives way to the entry's; the step that took it calls it so too.
+    Signal {
+        kind: &'static str,
+        signal: u64,
+        name: String,
+        payload: Arc<Value>,
+        by: String,
+    },
+    Other(Event),
 }
 
 impl From<Simulated> for TestBody {
@@ -160,7 +164,7 @@ impl From<Simulated> for TestBody {
             vars: Value::Object(vars.collect()),
             output: simulated.output,
             error: simulated.error,
-            journal: journal.map(|(place, entry)| TestEntryBody::new(place + 1, &entry)).collect(),
+            journal: journal.map(|(place, entry)| TestEntryBody::new(place + 1, entry)).collect(),
             steps: simulated.steps.into_iter().map(StepBody::from).collect(),
             missing: simulated.missing,
             virtual_duration_ms: simulated.duration.as_millis() as u64,
@@ -176,26 +180,43 @@ impl From<PathStep> for TestPathStep {
 }
 
 impl TestEntryBody {
-    fn new(number: usize, Entry { at, event }: &Entry) -> Self {
-        let mut rest = serde_json::to_value(event).unwrap_or_default();
-        if let Some(fields) = rest.as_object_mut() {
-            fields.remove("kind");
-            // The number of a signal, which the step that took it calls so too.
-            if let Some(signal) = fields.remove("number") {
-                fields.insert("signal".to_owned(), signal);
+    fn new(number: usize, Entry { at, event }: Entry) -> Self {
+        let visit = event.visit().cloned();
+        let (step_id, scope) =
+            (visit.as_ref().map(|visit| visit.step.clone()), visit.as_ref().map(|v| v.scope.to_string()));
+        let kind = event.kind();
+        let what = match event {
+            Event::SignalReceived { signal: Signal { number, name, payload, by } } => {
+                What::Signal { kind, signal: number, name, payload, by }
             }
-        }
-        let visit = event.visit();
-        Self {
-            number,
-            at: (*at).into(),
-            kind: event.kind(),
-            step_id: visit.map(|visit| visit.step.clone()),
-            visit: visit.map(|visit| visit.number),
-            scope: visit.map(|visit| visit.scope.to_string()),
-            rest,
-        }
+            other => What::Other(other),
+        };
+        Self { number, at: at.into(), step_id, visit: visit.map(|visit| visit.number), scope, what }
     }
+}
+
+/// One entry of the journal. Its other fields are those of its kind.
+#[derive(ToSchema)]
+#[schema(as = TestEntry, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct TestEntrySchema {
+    /// Its place, from 1.
+    #[schema(minimum = 1)]
+    number: usize,
+    /// When, by the clock of the test.
+    at: Timestamp,
+    /// What happened.
+    #[schema(example = "step.succeeded")]
+    kind: String,
+    /// The step that it tells of; absent where it tells of the run itself.
+    #[schema(nullable = false)]
+    step_id: Option<String>,
+    /// Which execution of the step; absent likewise.
+    #[schema(nullable = false, minimum = 1)]
+    visit: Option<u32>,
+    /// The list in which the step runs; absent likewise.
+    #[schema(nullable = false)]
+    scope: Option<String>,
 }
 
 // Mocks are read by the domain, which knows what each step may be given; these say what it takes.
@@ -278,7 +299,7 @@ enum TestStatusSchema {
 #[cfg(test)]
 mod tests {
     use armilla_domain::call::ErrorClass;
-    use armilla_domain::journal::{Event, Signal};
+    use armilla_domain::journal::Visit;
     use serde_json::json;
     use utoipa::PartialSchema;
 
@@ -312,10 +333,19 @@ mod tests {
         let signal = Signal { number: 1, name: "paid".into(), payload: json!(7).into(), by: "test".into() };
         let entry = Entry { at: chrono::DateTime::UNIX_EPOCH, event: Event::SignalReceived { signal } };
         assert_eq!(
-            json!(TestEntryBody::new(2, &entry)),
+            json!(TestEntryBody::new(2, entry)),
             json!({
                 "number": 2, "at": "1970-01-01T00:00:00.000Z", "kind": "signal.received",
                 "signal": 1, "name": "paid", "payload": 7, "by": "test",
+            })
+        );
+        let visit = Visit { step: "ask".into(), number: 1, ..Visit::default() };
+        let entry = Entry { at: chrono::DateTime::UNIX_EPOCH, event: Event::StepSkipped { visit } };
+        assert_eq!(
+            json!(TestEntryBody::new(3, entry)),
+            json!({
+                "number": 3, "at": "1970-01-01T00:00:00.000Z", "kind": "step.skipped",
+                "stepId": "ask", "visit": 1, "scope": "",
             })
         );
     }

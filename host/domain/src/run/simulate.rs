@@ -6,6 +6,7 @@
 mod mocks;
 mod outcome;
 mod recorded;
+mod time;
 
 #[cfg(test)]
 mod tests;
@@ -20,14 +21,13 @@ use serde_json::Value;
 pub use self::mocks::{MOCK_SEQUENCE_MAX, Mocks};
 pub use self::outcome::{PathStep, Simulated, SimulationStatus};
 use super::decide::failure_of_step;
-use super::due::acted_upon;
 use super::frame::{Open, Work};
 use super::message::Message;
 use super::outcome::{Attempt, AttemptResult};
 use super::state::{Call, CallKind, RunFacts, State};
 use crate::call::CallError;
 use crate::definition::Workflow;
-use crate::journal::{Entry, Event, Failure, Measured, ScopePath, Visit};
+use crate::journal::{Entry, Event, Failure, Measured, Visit};
 use crate::plugin::Pin;
 use crate::template::Templates;
 
@@ -172,8 +172,10 @@ impl Simulation {
         self.let_time_pass()
     }
 
-    /// Takes the answer to a call that [`Simulation::turn`] asked for. It took no virtual time.
+    /// Takes the answer to a tool's or an evaluator's call that [`Simulation::turn`] asked for. It took no virtual time.
     pub fn answer(&mut self, call: Call, result: AttemptResult, duration: Duration) {
+        let result = result
+            .and_then(|(output, measured)| within(self.bounds.output_bytes, &measured).map(|()| (output, measured)));
         self.judge(call, result, duration);
         self.keep_within_bounds();
     }
@@ -230,11 +232,7 @@ impl Simulation {
             }
             (Asked::Call(call), Some((answer, measured))) => {
                 self.mocked.insert(call.visit.clone());
-                let result = answer.map(|output| {
-                    let measured = measured.unwrap_or_else(|| measured_of(&call.input, &output));
-                    (Value::clone(&output), measured)
-                });
-                self.judge(*call, result, Duration::ZERO);
+                self.answer_by_mock(*call, answer, measured);
             }
             (Asked::Decision(visit), answer) => {
                 self.mocked.insert(visit.clone());
@@ -268,72 +266,31 @@ impl Simulation {
         }
     }
 
-    fn judge(&mut self, call: Call, result: AttemptResult, duration: Duration) {
-        let result = result.and_then(|(output, measured)| within(self.bounds.output_bytes, output, measured));
-        let event = match result {
-            // There is no run of its own: its output is the step's at once.
-            Ok((output, _)) if matches!(call.kind, CallKind::Child { .. }) => Some(Event::StepSucceeded {
-                visit: call.visit,
-                attempt: call.attempt,
-                output: Arc::new(output),
-                measured: None,
-                signal: None,
-            }),
-            result => {
-                let repeatable = match call.kind {
-                    CallKind::Tool { .. } => self.repeatable.contains(&call.visit.step),
-                    CallKind::Agent { .. } | CallKind::Evaluator { .. } | CallKind::Child { .. } => true,
-                };
-                self.state.judge(Attempt { call, result, duration }, repeatable, self.now, CHANCE)
+    /// As the answer to a call is taken; one answer may be given very often, so that all share it.
+    fn answer_by_mock(&mut self, call: Call, answer: Result<Arc<Value>, CallError>, measured: Option<Measured>) {
+        let answer = answer.and_then(|output| {
+            let measured = measured.unwrap_or_else(|| measured_of(&call.input, &output));
+            within(self.bounds.output_bytes, &measured).map(|()| (output, measured))
+        });
+        match answer {
+            Ok((output, measured)) => {
+                let Call { visit, attempt, kind, .. } = call;
+                // A workflow step has no run of its own here: nobody's answer is measured.
+                let measured = (!matches!(kind, CallKind::Child { .. })).then_some(measured);
+                self.take(Event::StepSucceeded { visit, attempt, output, measured, signal: None });
             }
+            Err(error) => self.judge(call, Err(error), Duration::ZERO),
+        }
+    }
+
+    fn judge(&mut self, call: Call, result: AttemptResult, duration: Duration) {
+        let repeatable = match call.kind {
+            CallKind::Tool { .. } => self.repeatable.contains(&call.visit.step),
+            CallKind::Agent { .. } | CallKind::Evaluator { .. } | CallKind::Child { .. } => true,
         };
-        if let Some(event) = event {
+        if let Some(event) = self.state.judge(Attempt { call, result, duration }, repeatable, self.now, CHANCE) {
             self.take(event);
         }
-    }
-
-    /// Nothing more happens at this instant: the next one at which something does is now.
-    fn let_time_pass(&mut self) -> Turn {
-        let wake = self.open().filter_map(|open| Some((acted_upon(open)?, &open.visit))).min_by_key(|(at, _)| *at);
-        let wakes_what_is_left_open = wake.is_some_and(|(_, visit)| self.holds_an_open_call(visit));
-        let wake = wake.map(|(at, _)| at);
-        let calls = self.state.calls().into_iter().filter(|call| !self.open_for_good.contains(&call.visit));
-        let retry = calls.filter_map(|call| call.not_before).min();
-        let next = [wake, retry].into_iter().flatten().min();
-        let deadline = self.state.deadline().filter(|deadline| next.is_none_or(|next| *deadline <= next));
-        // What is late only because nobody answered says nothing about the workflow.
-        let is_misleading =
-            if deadline.is_some() { self.waits_for_a_call() } else { next == wake && wakes_what_is_left_open };
-        match (next, deadline) {
-            _ if is_misleading => Turn::Over,
-            (_, Some(deadline)) => {
-                self.now = self.now.max(deadline);
-                self.take(self.state.time_out());
-                Turn::GoesOn
-            }
-            (Some(next), None) => {
-                self.now = self.now.max(next);
-                Turn::GoesOn
-            }
-            (None, None) => Turn::Over,
-        }
-    }
-
-    /// Whether a visit is, or encloses, a call that nobody answers.
-    fn holds_an_open_call(&self, visit: &Visit) -> bool {
-        let inside = ScopePath::prefix_inside(visit);
-        let holds = |open: &&Visit| *open == visit || open.scope.as_str().starts_with(&inside);
-        self.open_calls().any(|open| holds(&open))
-    }
-
-    fn waits_for_a_call(&self) -> bool {
-        self.open_calls().next().is_some()
-    }
-
-    /// The calls that nobody answers and that are still waited for.
-    fn open_calls(&self) -> impl Iterator<Item = &Visit> {
-        let open = self.open().filter(|open| matches!(open.work, Work::Calling { .. })).map(|open| &open.visit);
-        open.filter(|visit| self.open_for_good.contains(visit))
     }
 
     fn keep_within_bounds(&mut self) {
@@ -395,9 +352,9 @@ fn measured_of(input: &Value, output: &Value) -> Measured {
 }
 
 /// As a run's: what is too long for a journal ends its attempt.
-fn within(most: u64, output: Value, measured: Measured) -> AttemptResult {
+fn within(most: u64, measured: &Measured) -> Result<(), CallError> {
     if measured.output_bytes <= most {
-        return Ok((output, measured));
+        return Ok(());
     }
     let message = format!("the output is {} bytes long as JSON, and may be {most}", measured.output_bytes);
     Err(CallError::permanent("step.output_too_large", message))
