@@ -36,7 +36,8 @@ pub struct Fork<'a> {
 }
 
 impl Store {
-    /// Lets runs go on that had ended badly, all of them or none, and gives them `messages`. Says whether they still stood so.
+    /// Lets runs go on that had ended badly, all of them or none, and gives them `messages`; what they were told before their ends
+    /// and did not take in means nothing any more. Says whether they still stood so.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -124,7 +125,8 @@ async fn retry_run(connection: &mut sqlx::PgConnection, retry: &Retry) -> Result
             select id, $2 + 1, $4, $6, case when octet_length($5) <= $7 then $5 end from again
         ), bodies as (
             insert into journal_bodies (run_id, seq, body) select id, $2 + 1, $5 from again where octet_length($5) > $7
-        ), results as (delete from run_results using again where run_results.run_id = again.id)
+        ), results as (delete from run_results using again where run_results.run_id = again.id),
+        letters as (delete from run_inbox using again where run_inbox.run_id = again.id)
         select count(*) as "again!" from again"#,
         retry.run.uuid(),
         retry.journal_len,
