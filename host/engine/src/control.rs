@@ -159,16 +159,25 @@ impl Engine {
         let mut ahead = vec![(id, command.version, variables(&command.vars)?, 0)];
         while let Some((run, target, vars, depth)) = ahead.pop() {
             let row = self.host.store.run(workspace, run).await?.ok_or(CommandError::UnknownRun(run))?;
+            if depth == 0
+                && let Some(parent) = row.parent
+                && self.host.store.has_ended(workspace, parent).await? == Some(true)
+            {
+                // Alone it would be cancelled at once: nobody waits for it.
+                let why = format!("the run `{parent}`, which started it, has ended; retry that one");
+                return Err(does_not_apply(&row, "retried", Some(why)));
+            }
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.ended_child(workspace, child).await? else {
-                    let why = format!("the run `{child}`, which it started, has not ended yet");
-                    return Err(does_not_apply(&row, "retried", Some(why)));
-                };
+                let Some(ended) = self.end_of_child(workspace, child).await? else { continue };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
-                    status if status.is_final() && depth < CHILD_DEPTH_MAX => {
+                    status if !status.is_final() => {
+                        let why = format!("the run `{child}`, which it started, is still about to end");
+                        return Err(does_not_apply(&row, "retried", Some(why)));
+                    }
+                    _ if depth < CHILD_DEPTH_MAX => {
                         // A number means a version of the run that was named.
                         let target = if target == TargetVersion::Newest { target } else { TargetVersion::Same };
                         ahead.push((child, target, Variables::new(), depth + 1));
@@ -188,16 +197,14 @@ impl Engine {
         self.run(workspace, id).await
     }
 
-    /// A run that was started by one which has ended: it was told to end, and has done so or will in a moment.
-    async fn ended_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
+    /// A run whose parent has ended, as soon as it has too: it was told so at the same time, and what it says about its end must
+    /// not come between.
+    async fn end_of_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
         let deadline = Instant::now() + TAKEN_IN_MAX;
         loop {
-            let row = self.host.store.run(workspace, child).await?.ok_or(CommandError::UnknownRun(child))?;
-            if row.status.is_final() {
-                return Ok(Some(row));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
+            let row = self.host.store.run(workspace, child).await?;
+            if row.as_ref().is_none_or(|row| row.status.is_final()) || Instant::now() >= deadline {
+                return Ok(row);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }

@@ -94,7 +94,9 @@ impl Interpreter {
 
     fn new(host: Arc<Host>, hold: Hold, run: LeasedRun, state: State, pending: Pending, is_told: bool) -> Self {
         let (calls, begun) = (JoinSet::new(), HashMap::new());
-        Self { host, run, state, pending, pending_since: None, calls, begun, hold, is_told }
+        // A question that a run begins with is still to be written down, for those who answer it.
+        let pending_since = (!pending.is_empty()).then(Instant::now);
+        Self { host, run, state, pending, pending_since, calls, begun, hold, is_told }
     }
 
     async fn drive(mut self) -> Result<(), StoreError> {

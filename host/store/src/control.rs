@@ -36,7 +36,8 @@ pub struct Fork<'a> {
 }
 
 impl Store {
-    /// Lets runs go on that had ended badly, all of them or none, and gives them `messages`. Says whether they still stood so.
+    /// Lets runs go on that had ended badly, all of them or none, and gives them `messages`; what they were told before their ends
+    /// and did not take in means nothing any more. Says whether they still stood so.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -48,9 +49,6 @@ impl Store {
                 return Ok(false);
             }
         }
-        // What came after their ends, such as those of runs that they had started, told them nothing that is so still.
-        let runs: Vec<uuid::Uuid> = retries.iter().map(|retry| retry.run.uuid()).collect();
-        sqlx::query!("delete from run_inbox where run_id = any($1)", &runs).execute(&mut *transaction).await?;
         for (run, message) in messages {
             let body = serde_json::to_string(message).map_err(|error| StoreError::Corrupt(error.to_string()))?;
             sqlx::query!("insert into run_inbox (run_id, body) values ($1, $2)", run.uuid(), body)
@@ -127,7 +125,8 @@ async fn retry_run(connection: &mut sqlx::PgConnection, retry: &Retry) -> Result
             select id, $2 + 1, $4, $6, case when octet_length($5) <= $7 then $5 end from again
         ), bodies as (
             insert into journal_bodies (run_id, seq, body) select id, $2 + 1, $5 from again where octet_length($5) > $7
-        ), results as (delete from run_results using again where run_results.run_id = again.id)
+        ), results as (delete from run_results using again where run_results.run_id = again.id),
+        letters as (delete from run_inbox using again where run_inbox.run_id = again.id)
         select count(*) as "again!" from again"#,
         retry.run.uuid(),
         retry.journal_len,

@@ -238,6 +238,8 @@ impl Store {
                 insert into run_inbox (run_id, body)
                 select m.recipient, m.body from unnest($26::uuid[], $27::uuid[], $28::text[]) as m(sender, recipient, body)
                 join held on held.id = m.sender
+                -- A step that is over lets go of its run, which mostly has ended.
+                where exists (select from runs r where r.id = m.recipient and r.finished_at is null)
             ), asked as (
                 insert into approvals (id, workspace_id, run_id, scope, step_id, visit, message, approvers, expires_at)
                 select q.id, held.workspace_id, q.run, q.scope, q.step_id, q.visit, q.message,

@@ -121,8 +121,8 @@ impl Store {
                 ) d
                 where s.workspace_id is not null
                 union all
-                select r.id, 0 from (select distinct run_id from run_inbox limit 1000) i join runs r on r.id = i.run_id
-                where r.lease_owner is null and r.finished_at is null
+                (select distinct r.id, 0 from run_inbox i join runs r on r.id = i.run_id
+                where r.lease_owner is null and r.finished_at is null limit 1000)
             ), taken as (
                 select r.id from runs r
                 where r.id in (select due.id from due order by due.n limit $3)

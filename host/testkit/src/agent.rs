@@ -59,6 +59,7 @@ enum Body {
 struct Script {
     calls: Mutex<Vec<Call>>,
     called: watch::Sender<usize>,
+    hung_up: watch::Sender<usize>,
     answers: Mutex<VecDeque<Answer>>,
     otherwise: Mutex<Answer>,
     barrier: Mutex<Option<Arc<Barrier>>>,
@@ -75,6 +76,7 @@ impl ScriptedAgent {
         let script = Arc::new(Script {
             calls: Mutex::default(),
             called: watch::Sender::new(0),
+            hung_up: watch::Sender::new(0),
             answers: Mutex::default(),
             otherwise: Mutex::new(Answer::text("ok")),
             barrier: Mutex::default(),
@@ -119,6 +121,27 @@ impl ScriptedAgent {
         let mut seen = self.script.called.subscribe();
         let enough = tokio::time::timeout(CALL_WAIT_MAX, seen.wait_for(|seen| *seen >= calls)).await;
         assert!(enough.is_ok(), "waited for {calls} calls, only {} came", self.calls().len());
+    }
+
+    /// Waits until `calls` callers have hung up in all before they were answered.
+    ///
+    /// # Panics
+    /// Where they do not within [`CALL_WAIT_MAX`].
+    pub async fn hung_up(&self, calls: usize) {
+        let mut seen = self.script.hung_up.subscribe();
+        let enough = tokio::time::timeout(CALL_WAIT_MAX, seen.wait_for(|seen| *seen >= calls)).await;
+        assert!(enough.is_ok(), "waited for {calls} callers to hang up");
+    }
+}
+
+/// Tells that a caller hung up, unless it was answered.
+struct Unanswered(Option<Arc<Script>>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(script) = &self.0 {
+            script.hung_up.send_modify(|seen| *seen += 1);
+        }
     }
 }
 
@@ -236,6 +259,7 @@ async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap,
         (calls.len(), queued.unwrap_or_else(|| locked(&script.otherwise).clone()))
     };
     script.called.send_modify(|seen| *seen = number.max(*seen));
+    let mut unanswered = Unanswered(Some(Arc::clone(&script)));
 
     let barrier = locked(&script.barrier).clone();
     if let Some(barrier) = barrier {
@@ -243,6 +267,9 @@ async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap,
     }
     if let Some(gate) = &answer.gate {
         gate.pass().await;
+    }
+    if !matches!(answer.body, Body::Never) {
+        unanswered.0 = None;
     }
     match answer.body {
         Body::Completion(text) => {

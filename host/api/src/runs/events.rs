@@ -241,4 +241,13 @@ mod tests {
             })
         );
     }
+
+    #[test]
+    fn a_stream_too_many_is_asked_to_come_back() {
+        let room = StreamRoom::new();
+        let mut taken: Vec<_> = (0..EVENT_STREAMS_MAX).map(|_| room.take().unwrap()).collect();
+        assert_eq!(room.take().unwrap_err().code(), Code::ServerUnavailable);
+        taken.pop();
+        assert!(room.take().is_ok());
+    }
 }

@@ -92,6 +92,10 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
     let step = server.admin.steps(&run_id).await.remove(0);
     let tool = server.admin.get("/tools/jq").await.expect(200)["tool"].take();
     let agent = server.admin.get("/agents/a").await.expect(200)["agent"].take();
+    let asks = server.admin.start_steps(json!([{ "type": "approval", "id": "ok", "message": "Go?" }])).await;
+    let approval = format!("/approvals/{}", server.admin.asked(&asks, 1).await[0]);
+    let approval = server.admin.get(&approval).await.expect(200)["approval"].take();
+    let bulk = server.admin.post("/runs/bulk", &json!({ "action": "cancel", "all": true })).await.expect(200);
     let answered = [
         ("Workflow", workflow),
         ("Run", run),
@@ -99,6 +103,8 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
         ("Step", step),
         ("Tool", tool),
         ("Agent", agent),
+        ("Approval", approval),
+        ("BulkResponse", bulk),
     ];
     for (name, value) in answered {
         let (fields, required) = fields_of(&document, &document["components"]["schemas"][name]);

@@ -118,6 +118,39 @@ impl Client {
         text(&self.post(&path, &json!({ "input": input })).await.expect(202)["run"]["id"])
     }
 
+    /// Creates a workflow of these steps, starts a run of it, does not wait for it and gives its id.
+    pub(crate) async fn start_steps(&self, steps: Value) -> String {
+        let workflow = self.create(json!({ "steps": steps })).await;
+        self.start(&workflow, json!({})).await
+    }
+
+    /// Tells a run something and gives the run: `cancel`, `pause`, `resume`, `retry`.
+    pub(crate) async fn tell(&self, run: &str, command: &str, body: Value) -> Value {
+        self.post(&format!("/runs/{run}/{command}"), &body).await.expect(200)["run"].take()
+    }
+
+    /// Sends a run an event.
+    pub(crate) async fn signal(&self, run: &str, event: &str, payload: Value) {
+        let path = format!("/runs/{run}/signals/{event}");
+        self.post(&path, &json!({ "payload": payload })).await.expect(202);
+    }
+
+    /// Waits until a run asks for `count` decisions and gives their ids, the latest first.
+    pub(crate) async fn asked(&self, run: &str, count: usize) -> Vec<String> {
+        until(&format!("{count} approvals of {run}"), || async {
+            let list = self.get(&format!("/approvals?status=open&runId={run}")).await.expect(200);
+            let open: Vec<String> = list["approvals"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+            (open.len() == count).then_some(open)
+        })
+        .await
+    }
+
+    /// The runs that a run started.
+    pub(crate) async fn children(&self, run: &str) -> Vec<Value> {
+        let list = self.get(&format!("/runs?parentRunId={run}")).await.expect(200)["runs"].take();
+        list.as_array().unwrap().clone()
+    }
+
     /// Waits for the end of a run, whichever, by asking.
     pub(crate) async fn ended(&self, run: &str) -> Value {
         until(&format!("the end of {run}"), || async {

@@ -4,6 +4,7 @@ mod client;
 mod plugins;
 mod process;
 mod server;
+mod stream;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(crate) use client::{Answer, Client};
 pub(crate) use plugins::{component, egress};
 pub(crate) use process::{ServerProcess, armilla};
 pub(crate) use server::TestServer;
+pub(crate) use stream::{Stream, StreamEvent};
 
 /// How long anything may take that a test waits for: long enough for a busy machine, short enough to be noticed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -56,6 +56,15 @@ impl TestServer {
 
     /// The same, with what was decided about plugins.
     pub(crate) async fn bare(database: &TestDatabase, host: u128, policy: PluginPolicy) -> Self {
+        Self::assembled(database, host, policy, RunLimits::default()).await
+    }
+
+    /// A server on a database of its own, with what was decided about runs.
+    pub(crate) async fn limited(limits: RunLimits) -> Self {
+        Self::assembled(&TestDatabase::create().await, 1, PluginPolicy::default(), limits).await
+    }
+
+    async fn assembled(database: &TestDatabase, host: u128, policy: PluginPolicy, limits: RunLimits) -> Self {
         let uploads = target().join("test-uploads").join(format!("{}-{host}", std::process::id()));
         let policy = PluginPolicy { uploads, ..policy };
         let store = Store::new(database.connect_options());
@@ -65,7 +74,7 @@ impl TestServer {
             sandbox: sandbox(),
             policy,
             sealing: SealingKey::new([9; 32]),
-            limits: RunLimits::default(),
+            limits,
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),
