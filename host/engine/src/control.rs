@@ -130,6 +130,7 @@ impl Engine {
         command: RetryRun,
     ) -> Result<RunView, CommandError> {
         let (mut retries, mut messages) = (Vec::new(), Vec::new());
+        let deadline = Instant::now() + TAKEN_IN_MAX;
         let mut ahead = vec![(id, command.version, variables(&command.vars)?, 0)];
         while let Some((run, target, vars, depth)) = ahead.pop() {
             let row = self.host.store.run(workspace, run).await?.ok_or(CommandError::UnknownRun(run))?;
@@ -144,7 +145,7 @@ impl Engine {
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.end_of_child(workspace, child).await? else { continue };
+                let Some(ended) = self.end_of_child(workspace, child, deadline).await? else { continue };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
                     status if !status.is_final() => {
@@ -173,8 +174,12 @@ impl Engine {
 
     /// A run whose parent has ended, as soon as it has too: it was told so at the same time, and what it says about its end must
     /// not come between.
-    async fn end_of_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
-        let deadline = Instant::now() + TAKEN_IN_MAX;
+    async fn end_of_child(
+        &self,
+        workspace: WorkspaceId,
+        child: RunId,
+        deadline: Instant,
+    ) -> Result<Option<RunRow>, CommandError> {
         loop {
             let row = self.host.store.run(workspace, child).await?;
             if row.as_ref().is_none_or(|row| row.status.is_final()) || Instant::now() >= deadline {
