@@ -1,4 +1,4 @@
-//! Commands on runs that exist: cancel, pause, resume, signal, retry, fork, and many at once.
+//! Commands on runs that exist: cancel, pause, resume, signal, retry, fork.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, Variables};
 use armilla_domain::run::{Message, RunStatus};
-use armilla_store::{Fork, Retry, RunFilter, RunRow, Told};
+use armilla_store::{Fork, Retry, RunRow, Told};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tracing::info;
@@ -16,8 +16,6 @@ use tracing::info;
 use crate::reader::beginning;
 use crate::{CHILD_DEPTH_MAX, CommandError, Engine, RunView};
 
-/// Runs that one bulk command reaches; what is left is reached by the same command again.
-pub const BULK_RUNS_MAX: u32 = 500;
 /// How long a command waits until its run has taken it in. It will, whether somebody waits or not.
 const TAKEN_IN_MAX: Duration = Duration::from_secs(5);
 /// How often that is looked at.
@@ -57,30 +55,6 @@ pub struct ForkRun {
     pub vars: Map<String, Value>,
     /// Who says so.
     pub by: String,
-}
-
-/// What is done to many runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BulkAction {
-    /// They end.
-    Cancel,
-    /// They begin nothing more.
-    Pause,
-    /// They go on.
-    Resume,
-    /// They go on from the step that failed.
-    Retry(TargetVersion),
-}
-
-/// What became of a bulk command.
-#[derive(Debug, Default)]
-pub struct BulkOutcome {
-    /// The runs that it reached.
-    pub reached: Vec<RunId>,
-    /// Those to which it did not apply, and why.
-    pub refused: Vec<(RunId, String)>,
-    /// Whether there may be more, for the same command again.
-    pub more: bool,
 }
 
 impl Engine {
@@ -156,6 +130,7 @@ impl Engine {
         command: RetryRun,
     ) -> Result<RunView, CommandError> {
         let (mut retries, mut messages) = (Vec::new(), Vec::new());
+        let deadline = Instant::now() + TAKEN_IN_MAX;
         let mut ahead = vec![(id, command.version, variables(&command.vars)?, 0)];
         while let Some((run, target, vars, depth)) = ahead.pop() {
             let row = self.host.store.run(workspace, run).await?.ok_or(CommandError::UnknownRun(run))?;
@@ -170,7 +145,7 @@ impl Engine {
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.end_of_child(workspace, child).await? else { continue };
+                let Some(ended) = self.end_of_child(workspace, child, deadline).await? else { continue };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
                     status if !status.is_final() => {
@@ -199,8 +174,12 @@ impl Engine {
 
     /// A run whose parent has ended, as soon as it has too: it was told so at the same time, and what it says about its end must
     /// not come between.
-    async fn end_of_child(&self, workspace: WorkspaceId, child: RunId) -> Result<Option<RunRow>, CommandError> {
-        let deadline = Instant::now() + TAKEN_IN_MAX;
+    async fn end_of_child(
+        &self,
+        workspace: WorkspaceId,
+        child: RunId,
+        deadline: Instant,
+    ) -> Result<Option<RunRow>, CommandError> {
         loop {
             let row = self.host.store.run(workspace, child).await?;
             if row.as_ref().is_none_or(|row| row.status.is_final()) || Instant::now() >= deadline {
@@ -293,60 +272,7 @@ impl Engine {
         self.run(workspace, id).await
     }
 
-    /// Does one thing to at most [`BULK_RUNS_MAX`] runs, newest first.
-    ///
-    /// # Errors
-    /// Where the database is away.
-    pub async fn bulk(
-        &self,
-        workspace: WorkspaceId,
-        action: BulkAction,
-        mut filter: RunFilter,
-        by: &str,
-    ) -> Result<BulkOutcome, CommandError> {
-        let applies_to: &[RunStatus] = match action {
-            BulkAction::Cancel => &[RunStatus::Queued, RunStatus::Running, RunStatus::Waiting, RunStatus::Paused],
-            BulkAction::Pause => &[RunStatus::Queued, RunStatus::Running, RunStatus::Waiting],
-            BulkAction::Resume => &[RunStatus::Paused],
-            BulkAction::Retry(_) => &[RunStatus::Failed, RunStatus::Cancelled, RunStatus::TimedOut],
-        };
-        let wanted = filter.statuses.clone();
-        filter.statuses =
-            applies_to.iter().copied().filter(|status| wanted.is_empty() || wanted.contains(status)).collect();
-        let mut outcome = BulkOutcome::default();
-        if filter.statuses.is_empty() {
-            return Ok(outcome);
-        }
-        let mut rows = self.host.store.runs(workspace, &filter, None, BULK_RUNS_MAX + 1).await?;
-        outcome.more = rows.len() > BULK_RUNS_MAX as usize;
-        rows.truncate(BULK_RUNS_MAX as usize);
-        for row in rows {
-            let done = match action {
-                BulkAction::Retry(version) => {
-                    let retry = RetryRun { version, vars: Map::new(), by: by.to_owned() };
-                    self.retry_run(workspace, row.id, retry).await.map(drop)
-                }
-                other => {
-                    let (message, wish) = match other {
-                        BulkAction::Pause => (Message::Pause { by: by.to_owned(), reason: None }, "paused"),
-                        BulkAction::Resume => (Message::Resume { by: by.to_owned() }, "resumed"),
-                        BulkAction::Cancel | BulkAction::Retry(_) => {
-                            (Message::Cancel { by: by.to_owned(), reason: None }, "cancelled")
-                        }
-                    };
-                    self.tell(workspace, row.id, &message, applies_to, wish).await
-                }
-            };
-            match done {
-                Ok(()) => outcome.reached.push(row.id),
-                Err(CommandError::Store(error)) => return Err(error.into()),
-                Err(error) => outcome.refused.push((row.id, error.to_string())),
-            }
-        }
-        Ok(outcome)
-    }
-
-    async fn tell(
+    pub(crate) async fn tell(
         &self,
         workspace: WorkspaceId,
         run: RunId,

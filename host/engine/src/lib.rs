@@ -8,6 +8,7 @@
 
 mod agents;
 mod approvals;
+mod bulk;
 mod children;
 mod committer;
 mod control;
@@ -44,7 +45,8 @@ pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use armilla_store::RunFilter;
-pub use control::{BULK_RUNS_MAX, BulkAction, BulkOutcome, ForkRun, RetryRun, TargetVersion};
+pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
+pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use error::CommandError;
 pub use plugins::{
     Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,

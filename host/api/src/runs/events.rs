@@ -86,9 +86,9 @@ impl From<RunEventView> for RunEventBody {
     fn from(RunEventView { number, at, event }: RunEventView) -> Self {
         let mut rest = serde_json::to_value(&event).unwrap_or_default();
         if let Some(fields) = rest.as_object_mut() {
-            fields.remove("kind");
+            fields.shift_remove("kind");
             // The number of a signal, which steps that took it call so too.
-            if let Some(signal) = fields.remove("number") {
+            if let Some(signal) = fields.shift_remove("number") {
                 fields.insert("signal".to_owned(), signal);
             }
         }

@@ -3,9 +3,10 @@
 use armilla_testkit::agent::{Answer, Gate, ScriptedAgent};
 use armilla_testkit::db::TestDatabase;
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Stream, StreamEvent, TestServer, agent_step};
+use crate::harness::{ServerProcess, Stream, StreamEvent, TestServer, agent_step};
 
 fn kinds(events: &[StreamEvent]) -> Vec<&str> {
     events.iter().map(|event| event.kind.as_str()).collect()
@@ -107,4 +108,18 @@ async fn a_host_that_stops_ends_its_streams_at_once() {
     assert_eq!(stream.next().await.unwrap().kind, "run.started");
     server.engine.stop().await;
     assert!(!kinds(&stream.rest().await).contains(&"end"), "the run goes on elsewhere");
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_stop_does_not_wait_for_those_who_look_on() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(folder.path(), Some(&database.url())).await;
+    let client = server.client("admin").await;
+    let run = client.start_steps(json!([{ "type": "wait", "id": "nap", "duration": "1d" }])).await;
+    let mut stream = Stream::open(&client, &run, None).await;
+    assert_eq!(stream.next().await.unwrap().kind, "run.started");
+    server.signal(Signal::TERM);
+    assert!(!kinds(&stream.rest().await).contains(&"end"), "the run goes on later");
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 }
