@@ -43,7 +43,7 @@ pub use agents::AgentView;
 pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
-pub use armilla_store::RunFilter;
+pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, RunFilter};
 pub use control::{BULK_RUNS_MAX, BulkAction, BulkOutcome, ForkRun, RetryRun, TargetVersion};
 pub use error::CommandError;
 pub use plugins::{
@@ -77,9 +77,6 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 /// Bytes that the journal of one run may weigh. A host folds all of it when it takes the run up, several times that in memory.
 pub const RUN_JOURNAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
-/// How often a run may be taken up without getting on before it is paused: one that ends every host it meets must not meet them
-/// all.
-pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 3;
 /// A run that has nothing to do for longer than this is let go: less, and giving it back and taking it up again costs more.
 pub const PARK_AFTER: Duration = Duration::from_secs(2);
 /// Requests that start a run and are under way at once on one host; one more is asked to come back.
