@@ -16,6 +16,7 @@ mod error;
 mod event_ids;
 mod executor;
 mod folded;
+mod hold;
 mod host;
 mod interpreter;
 mod pending;
@@ -25,6 +26,7 @@ mod runs;
 mod sweep;
 mod testing;
 mod time;
+mod told;
 mod versions;
 mod waiting;
 mod wakeups;
@@ -63,10 +65,10 @@ pub use workflows::{NewWorkflow, WorkflowView};
 
 /// Runs that one host drives at once; more wait in the database. Each takes some KiB and what its variables weigh.
 pub const RUNS_PER_HOST_MAX: usize = 1_000;
-/// How long a lease holds without renewal: longer than a host is ever away without being dead.
+/// How long a lease holds without renewal where the operator does not say: longer than a host is ever away without being dead.
 pub const LEASE: Duration = Duration::from_secs(30);
-/// How often leases are renewed: often enough to fail twice.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+/// The shortest lease: below, a busy moment is taken for a death.
+pub const LEASE_MIN: Duration = Duration::from_secs(2);
 /// How long a host waits between looks for runs that nobody works on.
 pub const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 /// Runs claimed by one look.
@@ -97,11 +99,13 @@ pub struct RunLimits {
     pub output_bytes: u64,
     /// How long ended runs are kept where their workflow does not say; for ever where absent.
     pub retention: Option<Duration>,
+    /// How long a lease holds without renewal: at least [`LEASE_MIN`].
+    pub lease: Duration,
 }
 
 impl Default for RunLimits {
     fn default() -> Self {
-        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT) }
+        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT), lease: LEASE }
     }
 }
 
