@@ -1,7 +1,7 @@
 # `make demo` shows Armilla at work, `make test` checks everything. Both need rustup, a C compiler and make, and bring the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint plugins release bench prepare deny tools
+.PHONY: help demo test chaos lint plugins release bench prepare deny tools
 
 target = $(or $(CARGO_TARGET_DIR),target)
 # Where Postgres's programs are; found, or else installed, by scripts/ensure-postgres.
@@ -18,6 +18,10 @@ demo: tools ## Runs two workflows for you to watch; ARGS=--exit ends after them
 test: lint ## Checks format, lints, documentation and dependency rules, and runs every test on a real Postgres
 	@scripts/build-plugins --test
 	$(postgres) && export ARMILLA_POSTGRES_BIN && cargo test --workspace
+
+chaos: plugins ## Kills, freezes and cuts off hosts and their database under load, and looks for what that broke; docs/chaos.md
+	$(postgres) && export ARMILLA_POSTGRES_BIN && ARMILLA_CHAOS_SECONDS="$${ARMILLA_CHAOS_SECONDS:-180}" \
+		cargo test -p armilla --test chaos -- --nocapture $(ARGS)
 
 lint: tools
 	cargo fmt --all --check

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::run::{Call, ChildOf};
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::error;
 
+use crate::executor::{LEFT_TO_OTHERS, STORE_UNAVAILABLE};
 use crate::host::Host;
 use crate::runs::{Beginner, Begun};
 use crate::{CHILD_DEPTH_MAX, CommandError, StartRun};
@@ -35,7 +37,7 @@ impl Host {
             let message = format!("runs start runs at most {CHILD_DEPTH_MAX} deep");
             return Err(CallError::permanent("workflow.too_deep", message));
         }
-        let id = child_id(context, call);
+        let id = child_id(context.run_id, context.run_started_at, call);
         let command = StartRun {
             workflow: child.workflow,
             version: child.version,
@@ -64,13 +66,12 @@ fn begin<'a>(
 }
 
 /// The id of an attempt's run: the time of the parent's start, and what says which attempt it is.
-fn child_id(context: &CallContext, call: &Call) -> RunId {
-    let name =
-        format!("{}/{}/{}:{}:{}", context.run_id, call.visit.scope, call.visit.step, call.visit.number, call.attempt);
+pub(crate) fn child_id(parent: RunId, parent_started_at: DateTime<Utc>, call: &Call) -> RunId {
+    let name = format!("{parent}/{}/{}:{}:{}", call.visit.scope, call.visit.step, call.visit.number, call.attempt);
     let digest = Sha256::digest(name.as_bytes());
     let mut chance = [0; 10];
     chance.copy_from_slice(&digest[..10]);
-    RunId::from_parts(context.run_started_at.timestamp_millis().unsigned_abs(), chance)
+    RunId::from_parts(parent_started_at.timestamp_millis().unsigned_abs(), chance)
 }
 
 fn error_of(error: &CommandError) -> CallError {
@@ -85,9 +86,9 @@ fn error_of(error: &CommandError) -> CallError {
         CommandError::TooManyRuns { .. } => {
             CallError::new(ErrorClass::RateLimited, "workflow.concurrency_limit", error.to_string())
         }
-        CommandError::Stopping => CallError::new(ErrorClass::Unavailable, "host.stopping", error.to_string()),
+        CommandError::Stopping => CallError::new(ErrorClass::Unavailable, LEFT_TO_OTHERS, error.to_string()),
         CommandError::Store(store) if store.is_unavailable() => {
-            CallError::new(ErrorClass::Unavailable, "store.unavailable", "the database could not be reached")
+            CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the database could not be reached")
         }
         other => {
             error!("A child run could not be started: {other}");

@@ -21,11 +21,19 @@ use tracing::{error, info};
 
 use crate::ATTEMPT_TIMEOUT_DEFAULT;
 use crate::children::Child;
+use crate::hold::Hold;
 use crate::host::Host;
+use crate::pending::{RETRY_DELAY, RETRY_DELAY_MAX};
+
+/// The database could not be reached before anything was asked of the other side: no attempt of the step's.
+pub(crate) const STORE_UNAVAILABLE: &str = "store.unavailable";
+/// The call was not made, since this host stops or does not hold the run any more: whoever takes it up makes it.
+pub(crate) const LEFT_TO_OTHERS: &str = "host.left_to_others";
 
 /// Everything that one attempt needs, so that it does not hold on to the run.
 pub(crate) struct Work {
     call: Call,
+    hold: Hold,
     context: CallContext,
     workspace: WorkspaceId,
     /// How many runs stand above this one.
@@ -35,7 +43,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(host: &Host, run: &LeasedRun, state: &State, call: Call) -> Self {
+    pub(crate) fn new(host: &Host, run: &LeasedRun, state: &State, hold: &Hold, call: Call) -> Self {
         let step = &state.workflow().steps[call.step];
         // A tool's own limit is the sandbox's affair, and shorter.
         let timeout = step.timeout.unwrap_or(ATTEMPT_TIMEOUT_DEFAULT);
@@ -52,6 +60,7 @@ impl Work {
         };
         Self {
             scope: state.scope_of(&call.visit.scope),
+            hold: hold.clone(),
             call,
             context,
             workspace: run.workspace,
@@ -89,7 +98,7 @@ pub(crate) fn is_repeatable(host: &Host, workspace: WorkspaceId, pins: &[Pin], k
 /// Makes the call. Never panics: a fault of this program ends the attempt, not the run's task.
 pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
     let began = Instant::now();
-    let made = AssertUnwindSafe(call(&host, &work)).catch_unwind().await;
+    let made = AssertUnwindSafe(call_when_possible(&host, &work)).catch_unwind().await;
     let result = made.unwrap_or_else(|_| {
         error!(run.id = %work.context.run_id, "A call of step `{}` panicked", work.context.step_id);
         Err(CallError::permanent("internal", "the host failed while it made the call"))
@@ -164,7 +173,35 @@ fn within_bounds(host: &Host, (value, measured): (Value, Measured)) -> AttemptRe
     Err(CallError::permanent("step.output_too_large", message))
 }
 
+/// Makes the call as soon as the database gives what it takes to make it, within the attempt's own time.
+async fn call_when_possible(host: &Arc<Host>, work: &Work) -> AttemptResult {
+    let began = Instant::now();
+    let mut delay = RETRY_DELAY;
+    loop {
+        let error = match call(host, work).await {
+            Err(error) if error.code == STORE_UNAVAILABLE => error,
+            made => return made,
+        };
+        if began.elapsed() + delay >= work.context.timeout {
+            return Err(error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => delay = (delay * 2).min(RETRY_DELAY_MAX),
+            () = host.stopping.cancelled() => {
+                return Err(CallError::new(ErrorClass::Unavailable, LEFT_TO_OTHERS, "the host stops"));
+            }
+        }
+    }
+}
+
+/// Nothing leaves this host for a run that may be another one's by now.
+fn check_lease(work: &Work) -> Result<(), CallError> {
+    let lost = || CallError::new(ErrorClass::Unavailable, LEFT_TO_OTHERS, "the run's lease has run out");
+    work.hold.is_good().then_some(()).ok_or_else(lost)
+}
+
 async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
+    check_lease(work)?;
     match &work.call.kind {
         CallKind::Agent { agent_id } => call_agent(host, work, agent_id).await,
         CallKind::Child { workflow_id, version } => {
@@ -233,6 +270,8 @@ async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
         model: None,
         context: &work.context,
     };
+    // The configuration may have taken its time.
+    check_lease(work)?;
     let answer = host.agents.call(&config, call).await?;
     let usage = answer.usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
     Ok(measured(input, answer.value, answerer_of(&row), usage))
@@ -282,7 +321,7 @@ fn json_bytes(value: &Value) -> u64 {
 
 fn of_store(error: &StoreError) -> CallError {
     if error.is_unavailable() {
-        CallError::new(ErrorClass::Unavailable, "store.unavailable", "the agent's configuration could not be read")
+        CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
     } else {
         error!("The configuration of an agent could not be read: {error}");
         CallError::permanent("internal", "the agent's configuration could not be read")

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,22 +23,26 @@ use uuid::Uuid;
 use crate::committer::Committer;
 use crate::definitions::Definitions;
 use crate::event_ids::EventIds;
+use crate::hold::Hold;
 use crate::interpreter::Interpreter;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::sweep;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
-    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, LEASE, LEASE_RENEWAL, Parts,
-    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
+    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PluginPolicy,
+    RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
 
-/// Subtracted from a lease before this host gives it up by its own clock: another one must never begin before that.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// This part of a lease is what its renewal waits: often enough to fail twice.
+const RENEWALS_PER_LEASE: u32 = 3;
+/// This part of a lease is subtracted before this host gives it up by its own clock: another one must never begin before that.
+/// It is also how long a renewal may take: a network that swallows packets gives no answer at all.
+const MARGINS_PER_LEASE: u32 = 6;
+/// What a stop waits for beyond the grace: the time that runs need to say goodbye to a database that answers.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How long a run rests that stopped on a host by an error, before any host may try again.
 const RETAKE_DELAY: Duration = Duration::from_secs(2);
-/// How long the renewal of leases may take: a network that swallows packets gives no answer at all.
-const RENEWAL_MAX: Duration = Duration::from_secs(5);
 /// How often the journal's partitions are looked after.
 const PARTITION_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -83,39 +86,6 @@ pub(crate) struct Host {
     /// The runs that are driven here: the epoch of each, how to stop it at once, and how to say that it has messages.
     held: Mutex<HashMap<RunId, (i64, Hold)>>,
     tasks: TaskTracker,
-}
-
-/// How a run that is driven here is reached.
-#[derive(Clone, Default)]
-pub(crate) struct Hold {
-    /// Set once, when the lease is another host's.
-    pub(crate) lost: CancellationToken,
-    bell: Arc<Bell>,
-}
-
-#[derive(Default)]
-struct Bell {
-    has_rung: AtomicBool,
-    ring: Notify,
-}
-
-impl Hold {
-    fn nudge(&self) {
-        self.bell.has_rung.store(true, Ordering::Release);
-        self.bell.ring.notify_one();
-    }
-
-    /// Whether there may be messages that were not asked for since.
-    pub(crate) fn is_nudged(&self) -> bool {
-        self.bell.has_rung.load(Ordering::Acquire)
-    }
-
-    /// Waits until there may be messages. Dropping the future misses nothing.
-    pub(crate) async fn nudged(&self) {
-        while !self.bell.has_rung.swap(false, Ordering::AcqRel) {
-            self.bell.ring.notified().await;
-        }
-    }
 }
 
 /// Room for one run on this host.
@@ -170,7 +140,7 @@ impl Host {
     }
 
     pub(crate) fn lease(&self) -> Lease {
-        Lease { owner: self.id, duration: LEASE }
+        Lease { owner: self.id, duration: self.limits.lease }
     }
 
     pub(crate) fn unix_millis(&self) -> u64 {
@@ -181,8 +151,13 @@ impl Host {
         self.definitions.get(&self.store, &self.templates, id, version).await
     }
 
-    fn hold(&self, run: &LeasedRun) -> Hold {
-        let hold = Hold::default();
+    /// Until when a lease is ours for certain that was asked for at `asked`.
+    fn good_until(&self, asked: Instant) -> Instant {
+        asked + self.limits.lease - self.limits.lease / MARGINS_PER_LEASE
+    }
+
+    fn hold(&self, run: &LeasedRun, asked: Instant) -> Hold {
+        let hold = Hold::new(self.good_until(asked));
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, before)) = held.insert(run.id, (run.epoch, hold.clone())) {
             before.lost.cancel();
@@ -212,16 +187,14 @@ impl Host {
         }
     }
 
-    /// Stops every run whose lease was not renewed.
-    fn keep_only(&self, renewed: &HashMap<RunId, i64>, asked_of: &[(RunId, i64)]) {
+    /// Stops every run whose lease was not renewed, as was asked at `asked`.
+    fn keep_only(&self, renewed: &HashMap<RunId, i64>, asked_of: &[(RunId, i64)], asked: Instant) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (run, epoch) in asked_of {
+            let Some((_, hold)) = held.get(run).filter(|(current, _)| current == epoch) else { continue };
             if renewed.get(run) == Some(epoch) {
-                continue;
-            }
-            if let Some((current, hold)) = held.get(run)
-                && current == epoch
-            {
+                hold.extend(self.good_until(asked));
+            } else {
                 warn!(run.id = %run, "The lease of `{run}` is lost");
                 hold.lost.cancel();
             }
@@ -234,17 +207,18 @@ impl Host {
     }
 }
 
-/// Drives a run in a task of its own, from wherever `begin` says it stands. However the task ends, the run is not held any
-/// more afterwards; where it ended badly any host may try again, a little later.
+/// Drives a run, whose lease was asked for at `asked`, in a task of its own, from wherever `begin` says it stands. However the task
+/// ends, the run is not held any more afterwards; where it ended badly any host may try again, a little later.
 pub(crate) fn spawn<F>(
     host: &Arc<Host>,
     place: Place,
     run: LeasedRun,
+    asked: Instant,
     begin: impl FnOnce(Arc<Host>, Hold, LeasedRun) -> F,
 ) where
     F: Future<Output = Result<(), StoreError>> + Send + 'static,
 {
-    let hold = host.hold(&run);
+    let hold = host.hold(&run, asked);
     let work = AssertUnwindSafe(begin(Arc::clone(host), hold, run.clone())).catch_unwind();
     let host_of_task = Arc::clone(host);
     host.tasks.spawn(async move {
@@ -303,8 +277,8 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
 pub(crate) async fn stop(host: &Host) {
     host.stopping.cancel();
     host.tasks.close();
-    // Runs give their calls the grace themselves; this is the time they need to say goodbye to a database that answers.
-    if timeout(SHUTDOWN_GRACE + LEASE_MARGIN, host.tasks.wait()).await.is_err() {
+    // Runs give their calls the grace themselves.
+    if timeout(SHUTDOWN_GRACE + GOODBYE_MAX, host.tasks.wait()).await.is_err() {
         warn!("Some runs could not be let go; they are resumed when their leases run out");
     }
     host.stopped.cancel();
@@ -323,6 +297,7 @@ async fn claim_forever(host: Arc<Host>) {
         if places.is_empty() {
             continue;
         }
+        let asked = Instant::now();
         match host.store.claim_runs(host.lease(), places.len() as u32).await {
             Ok(runs) => {
                 if runs.len() == places.len() {
@@ -332,7 +307,7 @@ async fn claim_forever(host: Arc<Host>) {
                 for run in runs {
                     let Some(place) = places.pop() else { break };
                     info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
-                    spawn(&host, place, run, Interpreter::resume);
+                    spawn(&host, place, run, asked, Interpreter::resume);
                 }
             }
             Err(error) => warn!("No runs can be claimed: {error}"),
@@ -355,7 +330,9 @@ async fn look_for_messages(host: &Host) {
 }
 
 async fn renew_forever(host: Arc<Host>) {
-    let mut renewals = tokio::time::interval(LEASE_RENEWAL);
+    let lease = host.limits.lease;
+    let (renewal, margin) = (lease / RENEWALS_PER_LEASE, lease / MARGINS_PER_LEASE);
+    let mut renewals = tokio::time::interval(renewal);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
     loop {
@@ -369,16 +346,16 @@ async fn renew_forever(host: Arc<Host>) {
             continue;
         }
         let asked = Instant::now();
-        let renewal = timeout(RENEWAL_MAX, host.store.renew_leases(host.lease(), &held)).await;
-        match renewal.unwrap_or(Err(StoreError::TimedOut)) {
+        let answer = timeout(margin, host.store.renew_leases(host.lease(), &held)).await;
+        match answer.unwrap_or(Err(StoreError::TimedOut)) {
             Ok(renewed) => {
                 last = asked;
-                host.keep_only(&renewed.into_iter().collect(), &held);
+                host.keep_only(&renewed.into_iter().collect(), &held, asked);
             }
             Err(error) => {
                 warn!("Leases cannot be renewed: {error}");
-                if last.elapsed() > LEASE - LEASE_MARGIN - LEASE_RENEWAL {
-                    host.keep_only(&HashMap::new(), &held);
+                if last.elapsed() > lease - margin - renewal {
+                    host.keep_only(&HashMap::new(), &held, asked);
                 }
             }
         }

@@ -12,9 +12,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::executor::{self, Work};
+use crate::executor::{self, LEFT_TO_OTHERS, Work};
 use crate::folded::Beginning;
-use crate::host::{Hold, Host};
+use crate::hold::Hold;
+use crate::host::Host;
 use crate::pending::{Pending, vars_json};
 use crate::time::until;
 use crate::{
@@ -29,18 +30,20 @@ const PENDING_ENTRIES_MAX: usize = 100;
 
 /// One run on this host.
 pub(crate) struct Interpreter {
-    host: Arc<Host>,
-    run: LeasedRun,
-    state: State,
-    pending: Pending,
+    pub(crate) host: Arc<Host>,
+    pub(crate) run: LeasedRun,
+    pub(crate) state: State,
+    pub(crate) pending: Pending,
     /// Since when something waits to be appended.
-    pending_since: Option<Instant>,
+    pub(crate) pending_since: Option<Instant>,
     calls: JoinSet<Attempt>,
     /// Calls under way, by visit: which attempt, and how to let it go.
-    begun: HashMap<Visit, (u32, AbortHandle)>,
-    hold: Hold,
+    pub(crate) begun: HashMap<Visit, (u32, AbortHandle)>,
+    pub(crate) hold: Hold,
     /// Whether there may be messages that were not read yet.
     is_told: bool,
+    /// When messages were read last.
+    pub(crate) told_at: Option<DateTime<Utc>>,
 }
 
 /// Why the loop woke.
@@ -96,7 +99,7 @@ impl Interpreter {
         let (calls, begun) = (JoinSet::new(), HashMap::new());
         // A question that a run begins with is still to be written down, for those who answer it.
         let pending_since = (!pending.is_empty()).then(Instant::now);
-        Self { host, run, state, pending, pending_since, calls, begun, hold, is_told }
+        Self { host, run, state, pending, pending_since, calls, begun, hold, is_told, told_at: None }
     }
 
     async fn drive(mut self) -> Result<(), StoreError> {
@@ -128,8 +131,7 @@ impl Interpreter {
             match self.wake(grace).await {
                 Woken::Answered(attempt) => self.take(*attempt),
                 Woken::Told => self.is_told = true,
-                // A decision that was made in time is there by now.
-                Woken::Due => self.is_told = !self.state.approvals().is_empty(),
+                Woken::Due => {}
                 Woken::AppendDue => {
                     if !self.append().await? {
                         return Ok(());
@@ -148,34 +150,13 @@ impl Interpreter {
     }
 
     /// The host's time, or the database's where that is later: what was due by its clock when the run was leased is due.
-    fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.host.clock.now().max(self.run.leased_at)
     }
 
     /// Whether calls may begin: not while the run is paused, or waits in line.
     fn may_begin(&self) -> bool {
         self.run.admitted && self.state.status() != RunStatus::Paused
-    }
-
-    /// Takes in what the run was told. Says whether the lease still holds.
-    async fn read_messages(&mut self) -> Result<bool, StoreError> {
-        let messages = tokio::select! {
-            messages = self.host.store.inbox(self.run.id) => messages?,
-            () = self.hold.lost.cancelled() => return Ok(false),
-        };
-        let (now, chance) = (self.now(), self.host.chance.fraction());
-        for (id, message) in messages {
-            if self.pending.has_consumed(id) {
-                continue;
-            }
-            if let Some(event) = self.state.receive(message, now, chance) {
-                self.state.apply(&event);
-                self.record(event);
-            }
-            self.pending.consume(id);
-            self.pending_since.get_or_insert_with(Instant::now);
-        }
-        Ok(true)
     }
 
     /// Takes every decision there is, in turns, so that a long chain of them neither keeps others from running nor outlives
@@ -186,6 +167,13 @@ impl Interpreter {
         }
         loop {
             let now = self.now();
+            // Whatever was said in time is in the inbox by then, and must be heard before the time is said to be over.
+            let last_word = self.state.next_last_word().filter(|at| *at <= now);
+            if last_word.is_some_and(|at| self.told_at.is_none_or(|told_at| told_at < at))
+                && !self.read_messages().await?
+            {
+                return Ok(false);
+            }
             let events = self.state.decide(&self.host.templates, now);
             if events.is_empty() {
                 return Ok(true);
@@ -278,8 +266,13 @@ impl Interpreter {
         if touches_the_world && !self.append().await? {
             return Ok(false);
         }
+        // Nothing may have been there to append, and then nobody was asked whose the run is.
+        if !due.is_empty() && !self.hold.is_good() {
+            warn!(run.id = %self.run.id, "The lease of `{}` has run out", self.run.id);
+            return Ok(false);
+        }
         for call in due {
-            let work = Work::new(&self.host, &self.run, &self.state, call.clone());
+            let work = Work::new(&self.host, &self.run, &self.state, &self.hold, call.clone());
             let handle = self.calls.spawn(executor::perform(Arc::clone(&self.host), work));
             self.begun.insert(call.visit, (call.attempt, handle));
         }
@@ -303,9 +296,14 @@ impl Interpreter {
     }
 
     fn take(&mut self, attempt: Attempt) {
+        if self.is_begun(&attempt.call) {
+            self.begun.remove(&attempt.call.visit);
+        }
+        if matches!(&attempt.result, Err(error) if error.code == LEFT_TO_OTHERS) {
+            return;
+        }
         let repeatable =
             executor::is_repeatable(&self.host, self.run.workspace, self.state.plugins(), &attempt.call.kind);
-        self.begun.remove(&attempt.call.visit);
         let (now, chance) = (self.host.clock.now(), self.host.chance.fraction());
         if let Some(event) = self.state.judge(attempt, repeatable, now, chance) {
             self.state.apply(&event);
@@ -313,7 +311,7 @@ impl Interpreter {
         }
     }
 
-    fn record(&mut self, event: Event) {
+    pub(crate) fn record(&mut self, event: Event) {
         debug!(run.id = %self.run.id, kind = event.kind(), step = event.visit().map(|visit| visit.step.as_str()),
             "`{}` of `{}`", event.kind(), self.run.id);
         self.pending.push(self.host.clock.now(), event);

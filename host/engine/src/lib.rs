@@ -17,6 +17,7 @@ mod error;
 mod event_ids;
 mod executor;
 mod folded;
+mod hold;
 mod host;
 mod interpreter;
 mod pending;
@@ -26,6 +27,7 @@ mod runs;
 mod sweep;
 mod testing;
 mod time;
+mod told;
 mod versions;
 mod waiting;
 mod wakeups;
@@ -44,7 +46,7 @@ pub use agents::AgentView;
 pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
-pub use armilla_store::RunFilter;
+pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, RunFilter};
 pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use error::CommandError;
@@ -65,10 +67,10 @@ pub use workflows::{NewWorkflow, WorkflowView};
 
 /// Runs that one host drives at once; more wait in the database. Each takes some KiB and what its variables weigh.
 pub const RUNS_PER_HOST_MAX: usize = 1_000;
-/// How long a lease holds without renewal: longer than a host is ever away without being dead.
+/// How long a lease holds without renewal where the operator does not say: longer than a host is ever away without being dead.
 pub const LEASE: Duration = Duration::from_secs(30);
-/// How often leases are renewed: often enough to fail twice.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+/// The shortest lease: below, a busy moment is taken for a death.
+pub const LEASE_MIN: Duration = Duration::from_secs(2);
 /// How long a host waits between looks for runs that nobody works on.
 pub const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 /// Runs claimed by one look.
@@ -79,9 +81,6 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 /// Bytes that the journal of one run may weigh. A host folds all of it when it takes the run up, several times that in memory.
 pub const RUN_JOURNAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
-/// How often a run may be taken up without getting on before it is paused: one that ends every host it meets must not meet them
-/// all.
-pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 3;
 /// A run that has nothing to do for longer than this is let go: less, and giving it back and taking it up again costs more.
 pub const PARK_AFTER: Duration = Duration::from_secs(2);
 /// Requests that start a run and are under way at once on one host; one more is asked to come back.
@@ -102,11 +101,13 @@ pub struct RunLimits {
     pub output_bytes: u64,
     /// How long ended runs are kept where their workflow does not say; for ever where absent.
     pub retention: Option<Duration>,
+    /// How long a lease holds without renewal: at least [`LEASE_MIN`].
+    pub lease: Duration,
 }
 
 impl Default for RunLimits {
     fn default() -> Self {
-        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT) }
+        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT), lease: LEASE }
     }
 }
 

@@ -17,10 +17,10 @@ use crate::interpreter::status_of_waiting;
 
 /// How long one append may take before it is made again: a network that swallows packets gives no answer at all.
 const APPEND_MAX: Duration = Duration::from_secs(15);
-/// The first wait after an append that met an absent database; it doubles up to [`RETRY_DELAY_MAX`].
-const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The first wait after a statement that met an absent database; it doubles up to [`RETRY_DELAY_MAX`].
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The longest such wait: a database that is back is noticed within it.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 
 /// The end of one run's journal: what is durable, and what is to be.
 pub(crate) struct Pending {

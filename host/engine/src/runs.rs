@@ -12,6 +12,7 @@ use armilla_domain::template::Scope;
 use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, PlainRun, Rows, Started};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::host::{self, Host, Place};
@@ -209,6 +210,7 @@ async fn try_begin(
     let rows = Rows::of(&entries)?;
     let journal_bytes = rows.bytes();
     let lease = place.is_some().then(|| host.lease());
+    let asked = Instant::now();
     let traceparent = to_begin.traceparent.clone();
     let is_plain = beginner.parent.is_none() && beginner.idempotency.is_none() && place_in_line.is_none();
     if is_plain {
@@ -292,7 +294,7 @@ async fn try_begin(
                 claims: 1,
             };
             let pending = Pending::new(&run, undurable, Vec::new());
-            host::spawn(host, place, run, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
+            host::spawn(host, place, run, asked, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
         }
     }
     Ok(Some(Begun::Started(Box::new(as_started))))

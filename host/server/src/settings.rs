@@ -7,7 +7,7 @@ use std::time::Duration;
 use armilla_api::auth::{AuthConfig, AuthConfigError, Secret};
 use armilla_domain::duration::parse_duration;
 use armilla_egress::IpNet;
-use armilla_engine::{RunLimits, SealingKey, SealingKeyError};
+use armilla_engine::{LEASE_MIN, RunLimits, SealingKey, SealingKeyError};
 use armilla_registry::signature::TrustedKeys;
 use clap::Args;
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use crate::keys::{KeyError, Keys};
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 /// The most that one output may ever weigh: several are held in memory at once, and a journal holds 32 MiB.
 const STEP_OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The engine's bound, for a message.
+const LEASE_SECONDS_MIN: u64 = LEASE_MIN.as_secs();
 const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
 /// What tokens say of who made them and whom they are for, where nobody sets it.
 const ISSUER_DEFAULT: &str = "armilla";
@@ -70,6 +72,10 @@ pub struct Given {
     /// How long ended runs are kept where their workflow does not say, such as `30d`; `0s` is for ever [default: 90d]
     #[arg(long, env = "ARMILLA_RETENTION", value_name = "DURATION", value_parser = parse_duration)]
     pub retention: Option<Duration>,
+
+    /// Seconds after which a host that says nothing is taken for dead, at least 2 [default: 30]; for tests of many hosts
+    #[arg(long, env = "ARMILLA_LEASE", value_name = "SECONDS", hide = true)]
+    pub lease: Option<u64>,
 
     /// Folder of Postgres's programs for the private one, where the usual places are not meant
     #[arg(long, env = "ARMILLA_POSTGRES_BIN", value_name = "DIR")]
@@ -145,6 +151,9 @@ pub enum SettingsError {
     /// More than a step's output may ever weigh, or nothing.
     #[error("the output of a step can be bounded by 1 to {STEP_OUTPUT_BYTES_MAX} bytes, not by {0}")]
     StepOutput(u64),
+    /// A lease that a busy moment would end.
+    #[error("a lease has at least {LEASE_SECONDS_MIN} seconds, not {0}")]
+    Lease(u64),
     /// Keys of plugins.
     #[error("the keys of plugins: {0}")]
     PluginKeys(String),
@@ -212,7 +221,11 @@ impl Settings {
                 Some(digits) => SealingKey::parse(&digits)?,
                 None => SealingKey::new(keys.secrets_key()?),
             },
-            limits: limits(given.step_output_max.or(file.step_output_max), given.retention.or(file.retention))?,
+            limits: limits(
+                given.step_output_max.or(file.step_output_max),
+                given.retention.or(file.retention),
+                given.lease.map(Duration::from_secs),
+            )?,
             auth: auth(file.jwt, &keys)?,
             database_url,
             data_dir,
@@ -221,7 +234,11 @@ impl Settings {
     }
 }
 
-fn limits(output_bytes: Option<u64>, retention: Option<Duration>) -> Result<RunLimits, SettingsError> {
+fn limits(
+    output_bytes: Option<u64>,
+    retention: Option<Duration>,
+    lease: Option<Duration>,
+) -> Result<RunLimits, SettingsError> {
     let defaults = RunLimits::default();
     let output_bytes = output_bytes.unwrap_or(defaults.output_bytes);
     if !(1..=STEP_OUTPUT_BYTES_MAX).contains(&output_bytes) {
@@ -232,7 +249,11 @@ fn limits(output_bytes: Option<u64>, retention: Option<Duration>) -> Result<RunL
         Some(for_ever) if for_ever.is_zero() => None,
         given => given,
     };
-    Ok(RunLimits { output_bytes, retention })
+    let lease = lease.unwrap_or(defaults.lease);
+    if lease < LEASE_MIN {
+        return Err(SettingsError::Lease(lease.as_secs()));
+    }
+    Ok(RunLimits { output_bytes, retention, lease })
 }
 
 fn trusted(entries: Vec<String>) -> Result<TrustedKeys, SettingsError> {

@@ -4,7 +4,7 @@ use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::run::{Message, RunStatus};
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::{CLAIMS_WITHOUT_PROGRESS_MAX, Store, StoreError};
 
 /// Messages that may wait for one run: more than any honest sender has under way, few enough to be read at once.
 pub const INBOX_MAX: i64 = 1_000;
@@ -23,7 +23,8 @@ pub enum Told {
 }
 
 impl Store {
-    /// Tells a run something, if it is doing one of `only_while`; any that is not final where empty.
+    /// Tells a run something, if it is doing one of `only_while`; any that is not final where empty. To go on or to end gives a run
+    /// another chance that stopped hosts.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -43,6 +44,8 @@ impl Store {
                 from runs where id = $1 and workspace_id = $2
             ), told as (
                 insert into run_inbox (run_id, body) select id, $3 from run where fits and has_room returning run_id
+            ), again as (
+                update runs set claims = 0 from told where runs.id = told.run_id and $6 and runs.claims > $7
             )
             select status as "status!", fits as "fits!", has_room as "has_room!" from run"#,
             run.uuid(),
@@ -50,6 +53,8 @@ impl Store {
             body,
             &words as &[&str],
             INBOX_MAX,
+            matches!(message, Message::Resume { .. } | Message::Cancel { .. }),
+            CLAIMS_WITHOUT_PROGRESS_MAX,
         )
         .fetch_optional(&self.pool)
         .await?;

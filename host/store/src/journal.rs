@@ -8,7 +8,7 @@ use armilla_domain::run::{Message, RunStatus};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::{CLAIMS_WITHOUT_PROGRESS_MAX, Store, StoreError};
 
 /// Longer bodies lie in a table of their own, so that the journal stays small to scan.
 pub(crate) const INLINE_BODY_BYTES_MAX: i32 = 8 * 1024;
@@ -205,7 +205,8 @@ impl Store {
                     $8::bool[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::float8[])
                     as a(run, epoch, len, added, bytes, status, ends, goes_on, due_at, last_at, error_code, retain)
             ), held as (
-                update runs set journal_len = journal_len + a.added, status = a.status, claims = 0,
+                update runs set journal_len = journal_len + a.added, status = a.status,
+                    claims = case when claims > $38 then claims else 0 end,
                     journal_bytes = journal_bytes + a.bytes,
                     finished_at = case when a.ends then a.last_at end,
                     lease_owner = case when a.goes_on then lease_owner end,
@@ -299,6 +300,7 @@ impl Store {
             &approvers.map_err(|error| StoreError::Corrupt(error.to_string()))?,
             &asked().map(|(_, asked)| asked.expires_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
             &each().filter(|append| append.approvals.is_some()).map(|append| append.run.uuid()).collect::<Vec<_>>(),
+            CLAIMS_WITHOUT_PROGRESS_MAX,
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

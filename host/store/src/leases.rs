@@ -8,6 +8,10 @@ use uuid::Uuid;
 
 use crate::{Store, StoreError};
 
+/// How often a run may be taken up without getting on before it is paused: one that ends every host it meets must not meet them
+/// all. Whoever pauses it leaves the count as it is, so that no message but a command to go on or to end brings it to another host.
+pub const CLAIMS_WITHOUT_PROGRESS_MAX: i32 = 3;
+
 /// What a host asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -122,7 +126,7 @@ impl Store {
                 where s.workspace_id is not null
                 union all
                 (select distinct r.id, 0 from run_inbox i join runs r on r.id = i.run_id
-                where r.lease_owner is null and r.finished_at is null limit 1000)
+                where r.lease_owner is null and r.finished_at is null and r.claims <= $4 limit 1000)
             ), taken as (
                 select r.id from runs r
                 where r.id in (select due.id from due order by due.n limit $3)
@@ -138,6 +142,7 @@ impl Store {
             lease.owner,
             lease.duration.as_secs_f64(),
             i64::from(limit),
+            CLAIMS_WITHOUT_PROGRESS_MAX,
         );
         Ok(claimed.fetch_all(&self.pool).await?.into_iter().map(LeasedRun::from).collect())
     }

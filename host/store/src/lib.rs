@@ -40,7 +40,7 @@ pub use events::{EventRow, NewEvent};
 pub use inbox::{INBOX_MAX, Told};
 pub use journal::{Append, Asked, Rows, RunEnd, Then};
 pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
-pub use leases::{Lease, LeasedRun};
+pub use leases::{CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun};
 pub use line::Line;
 pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
 pub use retention::IDEMPOTENCY_HOURS;

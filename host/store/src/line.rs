@@ -15,7 +15,8 @@ pub struct Line {
 }
 
 impl Store {
-    /// Admits as many runs of a line as may go on, oldest first, and gives them.
+    /// Admits as many runs of a line as may go on, oldest first, and gives them. Whoever holds one at this moment does so for a
+    /// message, knows it as one that waits, and would let it go as such, to be woken by nobody: so it loses the lease.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -36,7 +37,7 @@ impl Store {
                     where r.workflow_id = $1 and r.concurrency_key = $2 and r.finished_at is null
                 ) - (select n from going))
             )
-            update runs set admitted = true, due_at = now() from next where runs.id = next.id and not runs.admitted
+            update runs set admitted = true, due_at = now(), lease_owner = null, lease_epoch = lease_epoch + 1 from next where runs.id = next.id and not runs.admitted
             returning runs.id",
             line.workflow.uuid(),
             line.key,

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
-use armilla_domain::run::RunStatus;
-use armilla_store::{Append, Lease, LeasedRun, NewRun, NewWorkflow, Rows, RunEnd, Started, Store, Then};
+use armilla_domain::run::{Message, RunStatus};
+use armilla_store::{
+    Append, CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun, Line, NewRun, NewWorkflow, PlaceInLine, Rows, RunEnd,
+    Started, Store, Then, Told,
+};
 use armilla_testkit::db::TestDatabase;
 use chrono::DateTime;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 const WORKSPACE: WorkspaceId = WorkspaceId::DEFAULT;
@@ -20,7 +24,7 @@ const LEASE: Duration = Duration::from_secs(30);
 struct Bench {
     store: Store,
     workflow: WorkflowId,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Bench {
@@ -38,10 +42,14 @@ impl Bench {
             by: "ada",
         };
         store.create_workflow(new).await.unwrap();
-        Self { store, workflow, _database: database }
+        Self { store, workflow, database }
     }
 
     async fn start(&self, chance: u8, owner: Option<Uuid>) -> RunId {
+        self.start_in(chance, owner, None).await
+    }
+
+    async fn start_in(&self, chance: u8, owner: Option<Uuid>, place_in_line: Option<PlaceInLine>) -> RunId {
         let id = RunId::from_parts(1_800_000_000_000, [chance; 10]);
         let new = NewRun {
             id,
@@ -54,10 +62,10 @@ impl Bench {
             entries: &rows([Event::RunStarted { input: Arc::new(json!({})), plugins: Vec::new() }]),
             plugins: None,
             parent: None,
-            place_in_line: None,
+            place_in_line,
             idempotency: None,
         };
-        assert_eq!(self.store.start_run(&new).await.unwrap(), Started::Yes { admitted: true });
+        assert!(matches!(self.store.start_run(&new).await.unwrap(), Started::Yes { .. }));
         id
     }
 
@@ -68,6 +76,11 @@ impl Bench {
     /// Appends the end of a run, as a host that holds `epoch` and knows of `journal_len` entries.
     async fn end(&self, run: RunId, epoch: i64, journal_len: i32) -> bool {
         self.append(end_of(run, epoch, journal_len, json!("done"))).await
+    }
+
+    async fn signal(&self, run: RunId) {
+        let message = Message::Signal { name: "go".into(), payload: Arc::new(json!({})), by: "ada".into() };
+        assert_eq!(self.store.tell_run(WORKSPACE, run, &message, &[]).await.unwrap(), Told::Yes);
     }
 
     async fn append(&self, append: Append) -> bool {
@@ -186,4 +199,70 @@ async fn a_long_body_is_kept_whole_beside_the_journal() {
     assert!(bench.append(append).await);
     assert_eq!(bench.store.journal(run).await.unwrap()[1..], [entry(Event::RunSucceeded { output: long })]);
     assert_eq!(bench.store.has_ended(WORKSPACE, run).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn a_run_that_is_admitted_while_a_host_looks_at_its_messages_is_not_put_back_to_sleep() {
+    let bench = Bench::new().await;
+    let line = Line { workflow: bench.workflow, key: String::new() };
+    let place = Some(PlaceInLine { line: line.clone(), max: 1, rejects: false });
+    let first = bench.start_in(1, None, place.clone()).await;
+    let second = bench.start_in(2, None, place).await;
+    let epoch_of_first = bench.claim(host(1)).await[0].epoch;
+    bench.signal(second).await;
+    let looked_at = bench.claim(host(1)).await.remove(0);
+    assert_eq!((looked_at.id, looked_at.admitted), (second, false));
+
+    assert!(bench.end(first, epoch_of_first, 1).await);
+    assert_eq!(bench.store.admit_next(&line).await.unwrap(), [second]);
+    let park = Append {
+        entries: Rows::default(),
+        then: Then::LetGo { status: RunStatus::Queued, due_at: None },
+        ..end_of(second, looked_at.epoch, 1, json!(null))
+    };
+    assert!(!bench.append(park).await, "whoever knows it as one that waits in line does not hold it any more");
+    let claimed = bench.claim(host(2)).await;
+    assert_eq!(claimed.iter().map(|run| (run.id, run.admitted)).collect::<Vec<_>>(), [(second, true)]);
+}
+
+#[tokio::test]
+async fn messages_for_runs_that_have_ended_do_not_stand_in_the_way_of_others() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, None).await;
+    let claimed = bench.claim(host(1)).await.remove(0);
+    let park = Append {
+        entries: Rows::default(),
+        then: Then::LetGo { status: RunStatus::Waiting, due_at: None },
+        ..end_of(run, claimed.epoch, 1, json!(null))
+    };
+    assert!(bench.append(park).await);
+    let mut connection = PgConnection::connect_with(&bench.database.connect_options()).await.unwrap();
+    let dead = "insert into run_inbox (run_id, body) select lpad(to_hex(n), 32, '0')::uuid, '{}' from generate_series(1, 2000) n";
+    sqlx::query(dead).execute(&mut connection).await.unwrap();
+    bench.signal(run).await;
+    assert_eq!(bench.claim(host(1)).await.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
+}
+
+#[tokio::test]
+async fn a_run_that_stopped_hosts_and_was_paused_meets_another_only_when_it_is_told_to_go_on() {
+    let bench = Bench::new().await;
+    let run = bench.start(1, None).await;
+    bench.signal(run).await;
+    let mut claimed = bench.claim(host(1)).await.remove(0);
+    while claimed.claims <= CLAIMS_WITHOUT_PROGRESS_MAX {
+        bench.store.release_run(run, claimed.epoch, false).await.unwrap();
+        claimed = bench.claim(host(1)).await.remove(0);
+    }
+    let paused = Event::RunPaused { by: "armilla".into(), reason: None };
+    let pause = Append {
+        entries: rows([paused]),
+        then: Then::LetGo { status: RunStatus::Paused, due_at: None },
+        ..end_of(run, claimed.epoch, 1, json!(null))
+    };
+    assert!(bench.append(pause).await);
+    bench.signal(run).await;
+    assert!(bench.claim(host(1)).await.is_empty(), "its messages wait with it");
+    let resume = Message::Resume { by: "ada".into() };
+    assert_eq!(bench.store.tell_run(WORKSPACE, run, &resume, &[RunStatus::Paused]).await.unwrap(), Told::Yes);
+    assert_eq!(bench.claim(host(1)).await[0].claims, 1);
 }

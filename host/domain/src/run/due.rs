@@ -28,6 +28,17 @@ impl State {
         self.frames.values().filter_map(|frame| acted_upon(frame.open()?)).min()
     }
 
+    /// When the first of the visits is given up that somebody outside could still have answered in time: whoever acts upon it
+    /// must have looked for messages since.
+    pub fn next_last_word(&self) -> Option<DateTime<Utc>> {
+        if self.ended.is_some() || self.is_paused {
+            return None;
+        }
+        let open = self.frames.values().filter_map(|frame| frame.open());
+        let told = open.filter(|open| matches!(open.work, Work::Listening | Work::Asking { .. } | Work::Child { .. }));
+        told.filter_map(acted_upon).min()
+    }
+
     /// The entry of the first visit whose time has come.
     pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<Event> {
         let open = self.frames.values().filter_map(|frame| frame.open());

@@ -31,6 +31,7 @@ mod retry;
 mod signals;
 mod starting;
 mod streams;
+mod takeover;
 mod test_runs;
 mod tokens;
 mod tools;

@@ -30,27 +30,42 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts it and waits until it serves; without a database's URL it makes a private cluster in the data folder.
     pub(crate) async fn start(data_dir: &Path, database_url: Option<&str>) -> Self {
-        let mut server = Self::spawn(data_dir, database_url);
+        Self::start_with(data_dir, database_url, &[]).await
+    }
+
+    /// The same with further settings, as the environment gives them.
+    pub(crate) async fn start_with(data_dir: &Path, database_url: Option<&str>, set: &[(&str, &str)]) -> Self {
+        let started = Self::try_start_with(data_dir, database_url, set).await;
+        started.unwrap_or_else(|ended| panic!("armilla ended: {ended}\n{}", log(data_dir)))
+    }
+
+    /// The same where it may end before it serves, as it does without its database.
+    pub(crate) async fn try_start_with(
+        data_dir: &Path,
+        database_url: Option<&str>,
+        set: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
+        let mut server = Self::spawn_with(data_dir, database_url, set);
         let address_file = data_dir.join("address");
         let address = until("armilla serves", || {
             let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none(), "armilla ended: {ended:?}\n{}", log(data_dir));
             let text = std::fs::read_to_string(&address_file).ok();
-            async { text.filter(|text| text.ends_with('\n')) }
+            async move { ended.map(Err).or(text.filter(|text| text.ends_with('\n')).map(Ok)) }
         })
-        .await;
+        .await?;
         server.url = format!("http://{}", address.trim());
-        server
+        Ok(server)
     }
 
     /// Starts it and does not wait.
-    pub(crate) fn spawn(data_dir: &Path, database_url: Option<&str>) -> Self {
+    fn spawn_with(data_dir: &Path, database_url: Option<&str>, set: &[(&str, &str)]) -> Self {
         std::fs::create_dir_all(data_dir).unwrap();
         // One that a killed server left behind would be believed.
         let _ = std::fs::remove_file(data_dir.join("address"));
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("serve.log")).unwrap();
         let mut command = armilla(["serve", "--listen", "127.0.0.1:0", "--egress-allow", "127.0.0.0/8"]);
         command.arg("--data-dir").arg(data_dir).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(set.iter().copied());
         if let Some(url) = database_url {
             command.args(["--database-url", url]);
         }
