@@ -21,7 +21,7 @@ test: lint ## Checks format, lints, documentation and dependency rules, and runs
 
 chaos: plugins ## Kills, freezes and cuts off hosts and their database under load, and looks for what that broke; docs/chaos.md
 	$(postgres) && export ARMILLA_POSTGRES_BIN && ARMILLA_CHAOS_SECONDS="$${ARMILLA_CHAOS_SECONDS:-180}" \
-		cargo test -p armilla --test chaos -- --nocapture $(ARGS)
+		cargo test --workspace --test chaos -- --nocapture $(ARGS)
 
 lint: tools
 	cargo fmt --all --check
