@@ -1,14 +1,19 @@
 //! One command for many runs.
 
+use std::time::Duration;
+
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::run::{Message, RunStatus};
 use armilla_store::RunFilter;
 use serde_json::Map;
+use tokio::time::Instant;
 
 use crate::{CommandError, Engine, RetryRun, TargetVersion};
 
 /// Runs that one bulk command reaches; what is left is reached by the same command again.
 pub const BULK_RUNS_MAX: u32 = 500;
+/// How long one bulk command works; what is left is reached by the same command again.
+const BULK_DURATION_MAX: Duration = Duration::from_secs(60);
 
 /// What is done to many runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +67,12 @@ impl Engine {
         let mut rows = self.host.store.runs(workspace, &filter, None, BULK_RUNS_MAX + 1).await?;
         outcome.more = rows.len() > BULK_RUNS_MAX as usize;
         rows.truncate(BULK_RUNS_MAX as usize);
+        let deadline = Instant::now() + BULK_DURATION_MAX;
         for row in rows {
+            if Instant::now() >= deadline {
+                outcome.more = true;
+                break;
+            }
             let done = match action {
                 BulkAction::Retry(version) => {
                     let retry = RetryRun { version, vars: Map::new(), by: by.to_owned() };

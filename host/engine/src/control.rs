@@ -6,7 +6,7 @@ use std::time::Duration;
 use armilla_domain::definition::variable_name;
 use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::{RunId, WorkspaceId};
-use armilla_domain::journal::{Entry, Event, Variables};
+use armilla_domain::journal::{Entry, Event, Failure, Variables};
 use armilla_domain::run::{Message, RunStatus};
 use armilla_store::{Fork, Retry, RunRow, Told};
 use serde_json::{Map, Value};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::reader::beginning;
-use crate::{CHILD_DEPTH_MAX, CommandError, Engine, RunView};
+use crate::{CHILD_DEPTH_MAX, CommandError, Engine, RUN_JOURNAL_BYTES_MAX, RunView};
 
 /// How long a command waits until its run has taken it in. It will, whether somebody waits or not.
 const TAKEN_IN_MAX: Duration = Duration::from_secs(5);
@@ -145,7 +145,10 @@ impl Engine {
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;
             retries.push(retry);
             for child in children {
-                let Some(ended) = self.end_of_child(workspace, child, deadline).await? else { continue };
+                let Some(ended) = self.end_of_child(workspace, child, deadline).await? else {
+                    messages.push((run, told_of_removed(child)));
+                    continue;
+                };
                 match ended.status {
                     RunStatus::Success => messages.push((run, told_again(&ended))),
                     status if !status.is_final() => {
@@ -248,7 +251,11 @@ impl Engine {
         };
         let wanted = command.visit.or_else(|| journal.iter().filter_map(begins).max());
         let place = journal.iter().position(|entry| wanted.is_some() && begins(entry) == wanted);
-        let place = place.ok_or_else(|| CommandError::StepNotVisited { run: from, step: command.from_step.clone() })?;
+        let place = place.ok_or_else(|| CommandError::StepNotVisited {
+            run: from,
+            step: command.from_step.clone(),
+            visit: command.visit,
+        })?;
         let taken = &journal[..place];
         let version = taken.iter().rev().find_map(|entry| match &entry.event {
             Event::RunRetried { version, .. } => *version,
@@ -280,7 +287,7 @@ impl Engine {
         only_while: &[RunStatus],
         wish: &'static str,
     ) -> Result<(), CommandError> {
-        match self.host.store.tell_run(workspace, run, message, only_while).await? {
+        match self.host.store.tell_run(workspace, run, message, only_while, RUN_JOURNAL_BYTES_MAX).await? {
             Told::Yes => {
                 self.host.wake(&[run]);
                 Ok(())
@@ -337,6 +344,13 @@ fn told_again(ended: &RunRow) -> Message {
         output: Arc::new(read(&ended.output).unwrap_or_default()),
         error: ended.error.as_deref().and_then(|error| serde_json::from_str(error).ok()),
     }
+}
+
+/// A child that was removed, since its time was over, waits for nobody and answers nothing.
+fn told_of_removed(child: RunId) -> Message {
+    let message = format!("the run `{child}` is not kept any more");
+    let error = Failure { step_id: None, code: "run.removed".to_owned(), message, attempts: 0 };
+    Message::ChildEnded { run: child, status: RunStatus::Failed, output: Arc::new(Value::Null), error: Some(error) }
 }
 
 fn does_not_apply(row: &RunRow, wish: &'static str, why: Option<String>) -> CommandError {

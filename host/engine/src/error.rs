@@ -68,13 +68,15 @@ pub enum CommandError {
     /// So many messages wait for the run already.
     #[error("too many messages wait for the run `{0}` already")]
     TooManyMessages(RunId),
-    /// The step was never visited, so there is nothing to begin from.
-    #[error("the run `{run}` never came to a step `{step}`")]
+    /// The step was never visited, or not so often, so there is nothing to begin from.
+    #[error("the run `{run}` never came to {}`{step}`", .visit.map_or_else(|| "a step ".to_owned(), |visit| format!("visit {visit} of the step ")))]
     StepNotVisited {
         /// The run.
         run: RunId,
         /// The step.
         step: String,
+        /// Which visit of it was asked for.
+        visit: Option<u32>,
     },
     /// The key was used before, for another request.
     #[error("this idempotency key was used for another request, which started the run `{0}`")]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::journal::{Entry, Event, Failure, Visit};
-use armilla_domain::run::{Attempt, Call, RunStatus, State};
+use armilla_domain::run::{Attempt, Call, CallKind, RunStatus, State};
 use armilla_store::{LeasedRun, Line, StoreError};
 use chrono::{DateTime, Utc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::children::child_id;
 use crate::executor::{self, LEFT_TO_OTHERS, Work};
 use crate::folded::Beginning;
 use crate::hold::Hold;
@@ -37,9 +38,11 @@ pub(crate) struct Interpreter {
     /// Since when something waits to be appended.
     pub(crate) pending_since: Option<Instant>,
     calls: JoinSet<Attempt>,
-    /// Calls under way, by visit: which attempt, and how to let it go.
-    pub(crate) begun: HashMap<Visit, (u32, AbortHandle)>,
+    /// Calls under way, by visit, and how to let each go.
+    pub(crate) begun: HashMap<Visit, (Call, AbortHandle)>,
     pub(crate) hold: Hold,
+    /// Since when the run is driven here.
+    began: Instant,
     /// Whether there may be messages that were not read yet.
     is_told: bool,
     /// When messages were read last.
@@ -59,9 +62,10 @@ enum Woken {
 }
 
 /// What a run does that nobody holds.
-pub(crate) fn status_of_waiting(state: &State) -> RunStatus {
+pub(crate) fn status_of_waiting(state: &State, admitted: bool) -> RunStatus {
     match state.status() {
-        RunStatus::Running => RunStatus::Waiting,
+        RunStatus::Running if admitted => RunStatus::Waiting,
+        RunStatus::Running => RunStatus::Queued,
         other => other,
     }
 }
@@ -99,7 +103,19 @@ impl Interpreter {
         let (calls, begun) = (JoinSet::new(), HashMap::new());
         // A question that a run begins with is still to be written down, for those who answer it.
         let pending_since = (!pending.is_empty()).then(Instant::now);
-        Self { host, run, state, pending, pending_since, calls, begun, hold, is_told, told_at: None }
+        Self {
+            host,
+            run,
+            state,
+            pending,
+            pending_since,
+            calls,
+            begun,
+            hold,
+            began: Instant::now(),
+            is_told,
+            told_at: None,
+        }
     }
 
     async fn drive(mut self) -> Result<(), StoreError> {
@@ -111,6 +127,7 @@ impl Interpreter {
             if !self.decide().await? {
                 return Ok(());
             }
+            self.end_out_of_bounds();
             if self.state.status().is_final() {
                 return self.end().await;
             }
@@ -137,11 +154,8 @@ impl Interpreter {
                         return Ok(());
                     }
                 }
-                Woken::TooLate => {
-                    let event = self.state.time_out();
-                    self.state.apply(&event);
-                    self.record(event);
-                }
+                // Looked at in each turn.
+                Woken::TooLate => {}
                 Woken::Lost => return Ok(()),
                 Woken::Stopping => grace = Some(Instant::now() + SHUTDOWN_GRACE),
                 Woken::GraceOver => return self.release().await,
@@ -149,9 +163,10 @@ impl Interpreter {
         }
     }
 
-    /// The host's time, or the database's where that is later: what was due by its clock when the run was leased is due.
+    /// The host's time, or the database's where that is later: what was due by its clock when the run was leased is due, and time
+    /// goes on from there whatever the host's clock says.
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        self.host.clock.now().max(self.run.leased_at)
+        self.host.clock.now().max(self.run.leased_at + self.began.elapsed())
     }
 
     /// Whether calls may begin: not while the run is paused, or waits in line.
@@ -184,18 +199,7 @@ impl Interpreter {
             if self.pending.len() >= PENDING_ENTRIES_MAX && !self.append().await? {
                 return Ok(false);
             }
-            let is_late = self.state.deadline().is_some_and(|deadline| deadline <= now);
-            let out_of_bounds = if is_late {
-                Some(self.state.time_out())
-            } else if self.pending.journal_bytes() > RUN_JOURNAL_BYTES_MAX {
-                let message = format!("the run's journal weighs more than {RUN_JOURNAL_BYTES_MAX} bytes");
-                Some(failure_of_run("run.too_large", message))
-            } else {
-                None
-            };
-            if let Some(event) = out_of_bounds.filter(|_| !self.state.status().is_final()) {
-                self.state.apply(&event);
-                self.record(event);
+            if self.end_out_of_bounds() {
                 return Ok(true);
             }
             tokio::task::yield_now().await;
@@ -203,6 +207,24 @@ impl Interpreter {
                 return Ok(false);
             }
         }
+    }
+
+    /// Ends a run that took too long, or whose journal weighs too much, whatever it does. Says whether it did.
+    fn end_out_of_bounds(&mut self) -> bool {
+        if !self.run.admitted || self.state.status().is_final() {
+            return false;
+        }
+        let event = if self.state.deadline().is_some_and(|deadline| deadline <= self.now()) {
+            self.state.time_out()
+        } else if self.pending.journal_bytes() > RUN_JOURNAL_BYTES_MAX {
+            let message = format!("the run's journal weighs more than {RUN_JOURNAL_BYTES_MAX} bytes");
+            failure_of_run("run.too_large", message)
+        } else {
+            return false;
+        };
+        self.state.apply(&event);
+        self.record(event);
+        true
     }
 
     /// The calls that are owed and were not begun.
@@ -274,25 +296,31 @@ impl Interpreter {
         for call in due {
             let work = Work::new(&self.host, &self.run, &self.state, &self.hold, call.clone());
             let handle = self.calls.spawn(executor::perform(Arc::clone(&self.host), work));
-            self.begun.insert(call.visit, (call.attempt, handle));
+            self.begun.insert(call.visit.clone(), (call, handle));
         }
         Ok(true)
     }
 
     fn is_begun(&self, call: &Call) -> bool {
-        self.begun.get(&call.visit).is_some_and(|(attempt, _)| *attempt == call.attempt)
+        self.begun.get(&call.visit).is_some_and(|(begun, _)| begun.attempt == call.attempt)
     }
 
-    /// Stops calls that nobody waits for any more: a group that failed at another branch.
+    /// Stops calls that nobody waits for any more: a group that failed at another branch. A run that such a call may have
+    /// started is told to end.
     fn let_go_of_the_unwanted(&mut self) {
-        let state = &self.state;
-        self.begun.retain(|visit, (_, handle)| {
+        let (state, run) = (&self.state, &self.run);
+        let mut abandoned = Vec::new();
+        self.begun.retain(|visit, (call, handle)| {
             let wanted = state.is_open(visit);
             if !wanted {
                 handle.abort();
+                if matches!(call.kind, CallKind::Child { .. }) {
+                    abandoned.push(child_id(run.id, run.started_at, call));
+                }
             }
             wanted
         });
+        self.pending.abandon(abandoned);
     }
 
     fn take(&mut self, attempt: Attempt) {
@@ -304,7 +332,7 @@ impl Interpreter {
         }
         let repeatable =
             executor::is_repeatable(&self.host, self.run.workspace, self.state.plugins(), &attempt.call.kind);
-        let (now, chance) = (self.host.clock.now(), self.host.chance.fraction());
+        let (now, chance) = (self.now(), self.host.chance.fraction());
         if let Some(event) = self.state.judge(attempt, repeatable, now, chance) {
             self.state.apply(&event);
             self.record(event);
@@ -378,7 +406,7 @@ impl Interpreter {
 
     /// Keeps what is known and lets go until something happens: nothing of a run that waits stays on a host.
     async fn park(mut self, due_at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
-        let status = if self.run.admitted { status_of_waiting(&self.state) } else { RunStatus::Queued };
+        let status = status_of_waiting(&self.state, self.run.admitted);
         debug!(run.id = %self.run.id, status = status.as_str(), "Run `{}` is let go until something happens", self.run.id);
         self.append_and(Some(due_at)).await?;
         Ok(())

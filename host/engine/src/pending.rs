@@ -133,8 +133,7 @@ impl Pending {
         let then = if status.is_final() {
             Then::End(Box::new(self.end(host, state)))
         } else if let Some(due_at) = let_go {
-            let waits = if self.admitted { status_of_waiting(state) } else { RunStatus::Queued };
-            Then::LetGo { status: waits, due_at }
+            Then::LetGo { status: status_of_waiting(state, self.admitted), due_at }
         } else {
             Then::GoOn { status }
         };
@@ -155,6 +154,8 @@ impl Pending {
     fn ask(&self, host: &Host, asked: OpenApproval) -> Asked {
         let OpenApproval { visit, message, approvers, expires_at } = asked;
         let id = ApprovalId::from_parts(host.unix_millis(), host.chance.bytes());
+        // A column of text cannot hold it; the journal does.
+        let message = message.replace('\0', "\u{fffd}");
         Asked { id, visit, message, approvers, expires_at }
     }
 

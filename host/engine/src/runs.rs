@@ -246,7 +246,8 @@ async fn try_begin(
             idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
         };
         match host.store.start_run(&new).await? {
-            Started::Yes { .. } => {}
+            Started::Yes { admitted: true } => {}
+            Started::Yes { admitted: false } => let_in(host, place_in_line.as_ref()).await,
             Started::Exists => return Ok(Some(Begun::Exists)),
             Started::Repeated { run, digest } => return Ok(Some(Begun::Repeated { run, digest })),
             Started::NoWorkflow => return Ok(None),
@@ -300,6 +301,16 @@ async fn try_begin(
     Ok(Some(Begun::Started(Box::new(as_started))))
 }
 
+/// Somebody may have made room while this one took its place behind others.
+async fn let_in(host: &Host, place: Option<&PlaceInLine>) {
+    if let Some(place) = place
+        // What this does not do the sweep does a moment later.
+        && let Ok(admitted) = host.store.admit_next(&place.line).await
+    {
+        host.wake(&admitted);
+    }
+}
+
 /// In which line a run stands, where its workflow bounds how many go on at once.
 fn place_in_line(
     host: &Host,
@@ -335,7 +346,9 @@ fn place_in_line(
 
 /// What tells two requests apart that have the same key.
 fn digest_of(command: &StartRun) -> String {
-    let asked = serde_json::json!([command.workflow, command.version, command.input]);
+    let mut asked = serde_json::json!([command.workflow, command.version, command.input]);
+    // The order of fields means nothing.
+    asked.sort_all_objects();
     let digest = Sha256::digest(asked.to_string().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

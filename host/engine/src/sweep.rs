@@ -44,6 +44,8 @@ async fn sweep(host: &Host) -> Result<(), StoreError> {
     }
     let orphans = host.store.cancel_orphans().await?;
     host.wake(&orphans);
+    let let_go = host.store.let_cancelled_runs_end().await?;
+    host.wake(&let_go);
     Ok(())
 }
 

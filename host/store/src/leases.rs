@@ -125,8 +125,10 @@ impl Store {
                 ) d
                 where s.workspace_id is not null
                 union all
-                (select distinct r.id, 0 from run_inbox i join runs r on r.id = i.run_id
-                where r.lease_owner is null and r.finished_at is null and r.claims <= $4 limit 1000)
+                select told.id, row_number() over (partition by told.workspace_id) as n from (
+                    select distinct r.id, r.workspace_id from run_inbox i join runs r on r.id = i.run_id
+                    where r.lease_owner is null and r.finished_at is null and r.claims <= $4 limit 1000
+                ) told
             ), taken as (
                 select r.id from runs r
                 where r.id in (select due.id from due order by due.n limit $3)

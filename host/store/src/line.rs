@@ -28,16 +28,17 @@ impl Store {
                 select count(*) as n from runs
                 where workflow_id = $1 and concurrency_key = $2 and finished_at is null and admitted
             ), next as (
-                select id from runs
-                where workflow_id = $1 and concurrency_key = $2 and finished_at is null and not admitted
-                    and (select n from going) < concurrency_max
-                order by id
-                limit greatest(0, (
-                    select max(r.concurrency_max) from runs r
-                    where r.workflow_id = $1 and r.concurrency_key = $2 and r.finished_at is null
-                ) - (select n from going))
+                select id from (
+                    select id, concurrency_max, row_number() over (order by id) as place from (
+                        select id, concurrency_max from runs
+                        where workflow_id = $1 and concurrency_key = $2 and not admitted and finished_at is null
+                        order by id limit 1000
+                    ) first
+                ) waiting
+                where (select n from going) + place <= concurrency_max
             )
-            update runs set admitted = true, due_at = now(), lease_owner = null, lease_epoch = lease_epoch + 1 from next where runs.id = next.id and not runs.admitted
+            update runs set admitted = true, due_at = now(), lease_owner = null, lease_epoch = lease_epoch + 1
+            from next where runs.id = next.id and not runs.admitted
             returning runs.id",
             line.workflow.uuid(),
             line.key,

@@ -268,28 +268,49 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RunRow>, StoreError> {
         let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
-        let stored = sqlx::query_as!(
-            Stored,
-            r#"select r.id, r.workflow_id, r.workflow_version, r.status, r.created_at, r.started_at, r.finished_at,
-                r.first_version, r.journal_len, r.parent_run, r.forked_from,
-                null::text as vars, null::text as output, e.error as "error?"
-            from runs r left join run_results e on e.run_id = r.id
-            where r.workspace_id = $1 and ($2::uuid is null or r.workflow_id = $2) and ($3::uuid is null or r.id < $3)
-                and (cardinality($5::text[]) = 0 or r.status = any($5)) and ($6::text is null or r.error_code = $6)
-                and ($7::timestamptz is null or r.created_at >= $7) and ($8::timestamptz is null or r.created_at < $8)
-                and ($9::uuid is null or r.parent_run = $9)
-            order by r.id desc limit $4"#,
-            workspace.uuid(),
-            filter.workflow.map(WorkflowId::uuid),
-            before.map(RunId::uuid),
-            i64::from(limit),
-            &statuses as &[&str],
-            filter.error_code.as_deref(),
-            filter.created_from,
-            filter.created_before,
-            filter.parent.map(RunId::uuid),
-        );
-        stored.fetch_all(&self.pool).await?.into_iter().map(RunRow::try_from).collect()
+        let (workflow, parent) = (filter.workflow.map(WorkflowId::uuid), filter.parent.map(RunId::uuid));
+        let (before, limit) = (before.map(RunId::uuid), i64::from(limit));
+        let all = |of: fn(RunStatus) -> bool| !filter.statuses.is_empty() && filter.statuses.iter().all(|s| of(*s));
+        // Which index fits follows from what is asked for, and is said so that the planner knows.
+        macro_rules! runs_that {
+            ($are:literal) => {
+                sqlx::query_as!(
+                    Stored,
+                    r#"select r.id, r.workflow_id, r.workflow_version, r.status, r.created_at, r.started_at, r.finished_at,
+                        r.first_version, r.journal_len, r.parent_run, r.forked_from,
+                        null::text as vars, null::text as output, e.error as "error?"
+                    from runs r left join run_results e on e.run_id = r.id
+                    where r.workspace_id = $1 and ($2::uuid is null or r.workflow_id = $2) and ($3::uuid is null or r.id < $3)
+                        and (cardinality($5::text[]) = 0 or r.status = any($5)) and ($6::text is null or r.error_code = $6)
+                        and ($7::timestamptz is null or r.created_at >= $7) and ($8::timestamptz is null or r.created_at < $8)
+                        and ($9::uuid is null or r.parent_run = $9) and "#
+                        + $are
+                        + " order by r.id desc limit $4",
+                    workspace.uuid(),
+                    workflow,
+                    before,
+                    limit,
+                    &statuses as &[&str],
+                    filter.error_code.as_deref(),
+                    filter.created_from,
+                    filter.created_before,
+                    parent,
+                )
+                .fetch_all(&self.pool)
+                .await?
+            };
+        }
+        let ended_badly = |status: RunStatus| status.is_final() && status != RunStatus::Success;
+        let stored = if parent.is_some() {
+            runs_that!("r.parent_run is not null and r.parent_run = $9")
+        } else if all(|status| !status.is_final()) {
+            runs_that!("r.finished_at is null")
+        } else if all(ended_badly) || filter.error_code.is_some() {
+            runs_that!("r.finished_at is not null and r.status <> 'success'")
+        } else {
+            runs_that!("true")
+        };
+        stored.into_iter().map(RunRow::try_from).collect()
     }
 
     /// How many entries a run's journal has, and whether it has ended; `None` where there is no such run.
@@ -316,7 +337,10 @@ async fn insert_run<'c>(executor: impl sqlx::PgExecutor<'c>, new: &NewRun<'_>) -
             select $18::text is null or (
                 select count(*) from runs r
                 where r.workflow_id = $3 and r.concurrency_key = $18 and r.finished_at is null and r.admitted
-            ) < $19::int as has_room
+            ) < $19::int and not exists (
+                select from runs r
+                where r.workflow_id = $3 and r.concurrency_key = $18 and r.finished_at is null and not r.admitted
+            ) as has_room
         ), keyed as (
             insert into idempotency_keys (workspace_id, key, digest, run_id)
             select $2, $23, $24, $1 from workflows w, going

@@ -80,7 +80,7 @@ impl Bench {
 
     async fn signal(&self, run: RunId) {
         let message = Message::Signal { name: "go".into(), payload: Arc::new(json!({})), by: "ada".into() };
-        assert_eq!(self.store.tell_run(WORKSPACE, run, &message, &[]).await.unwrap(), Told::Yes);
+        assert_eq!(self.store.tell_run(WORKSPACE, run, &message, &[], i64::MAX).await.unwrap(), Told::Yes);
     }
 
     async fn append(&self, append: Append) -> bool {
@@ -263,6 +263,6 @@ async fn a_run_that_stopped_hosts_and_was_paused_meets_another_only_when_it_is_t
     bench.signal(run).await;
     assert!(bench.claim(host(1)).await.is_empty(), "its messages wait with it");
     let resume = Message::Resume { by: "ada".into() };
-    assert_eq!(bench.store.tell_run(WORKSPACE, run, &resume, &[RunStatus::Paused]).await.unwrap(), Told::Yes);
+    assert_eq!(bench.store.tell_run(WORKSPACE, run, &resume, &[RunStatus::Paused], i64::MAX).await.unwrap(), Told::Yes);
     assert_eq!(bench.claim(host(1)).await[0].claims, 1);
 }

@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
@@ -116,7 +116,8 @@ fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let fault = match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => return json.end().map(|()| value).map_err(|error| malformed(&error)),
-        Err(error) if error.inner().is_data() => error,
+        // An enumeration that is given a number complains of its text as if it were no JSON.
+        Err(error) if error.inner().is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => error,
         Err(error) => return Err(malformed(error.inner())),
     };
     // Serde stops at the first fault, and before the end of the text; the operation's schema finds them all.

@@ -12,6 +12,10 @@ use super::state::State;
 use crate::id::RunId;
 use crate::journal::{Event, Failure, Signal, Visit};
 
+/// Signals that a run keeps for steps that may take them. One more ends the run: each is asked about by every step that waits for
+/// its name.
+pub const SIGNALS_KEPT_MAX: usize = 1_000;
+
 /// What somebody tells a run: kept in its inbox until the run's journal has taken it in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -75,6 +79,12 @@ impl State {
             return None;
         }
         match message {
+            Message::Signal { .. } if self.signals.len() >= SIGNALS_KEPT_MAX => {
+                let message =
+                    format!("the run keeps {SIGNALS_KEPT_MAX} events that no step has taken, and was sent another one");
+                let error = Failure { step_id: None, code: "run.too_many_events".to_owned(), message, attempts: 0 };
+                Some(Event::RunFailed { error })
+            }
             Message::Signal { name, payload, by } => {
                 let number = self.signals_received + 1;
                 Some(Event::SignalReceived { signal: Signal { number, name, payload, by } })

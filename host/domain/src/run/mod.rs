@@ -24,7 +24,7 @@ pub use children::ChildOf;
 pub use decide::DECISIONS_PER_TURN_MAX;
 pub use due::APPROVAL_MARGIN;
 pub use history::{AttemptRecord, AttemptStatus, history, history_of};
-pub use message::Message;
+pub use message::{Message, SIGNALS_KEPT_MAX};
 pub use outcome::{Attempt, AttemptResult};
 pub use reopen::CannotFollow;
 pub use simulate::{

@@ -112,7 +112,10 @@ impl State {
             cursor => return self.set_cursor(scope, cursor),
         };
         self.frames.extend(nested);
+        let starts_a_run = matches!(self.workflow.steps[open.step].kind, StepKind::Workflow(_));
         match &mut open.work {
+            // Whether a run was started by then is not known, and one that was is told to end: this begins another one.
+            Work::Calling { .. } if starts_a_run => return self.set_cursor(scope, Cursor::At(open.step)),
             // Somebody has to be asked anew: the question was taken back.
             Work::Asking { .. } => return self.set_cursor(scope, Cursor::At(open.step)),
             Work::Group(group) => group.reopen(),

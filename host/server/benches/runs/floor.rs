@@ -1,157 +1,90 @@
-//! The floor: the statements that the server makes durable for one run, and nothing else. No HTTP, no engine, no agents, no
-//! plugins: entries that lie ready, through the same functions of the same driver.
-
-use std::sync::Arc;
+//! The floor: what one would write by hand, with Postgres and nothing else, to keep a run of five steps. No HTTP, no engine, no
+//! agents, no plugins.
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
-use armilla_domain::journal::Entry;
-use armilla_domain::run::RunStatus;
-use armilla_engine::{Chance, Clock, LEASE, SystemChance, SystemClock};
-use armilla_store::{Append, Lease, NewRun, PgConnectOptions, Rows, RunEnd, RunRow, Started, Store, Then};
-use sqlx::{Connection, PgConnection};
+use armilla_engine::{Chance, Clock, SystemChance, SystemClock};
+use armilla_store::PgConnectOptions;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::server::Server;
 
-/// A run's first attempt at anything may be slow and make one commit more; the quickest of so many is the one to repeat.
+/// A run's first attempt at anything may be slow and make one commit more; the fewest of so many is what it takes.
 const SAMPLES: usize = 5;
+/// As many statements at once as calls are in flight in the middle contest; a server has half of that.
+const CONNECTIONS: u32 = 32;
+/// What an outcome weighs in the server's journal, about.
+const BODY: &str = r#"{"kind":"step.succeeded","attempt":1,"output":{"slug":"the-armillary-sphere-once-more"},"measured":{"durationMs":0,"inputBytes":40,"outputBytes":42,"answerer":{"kind":"plugin","name":"text","version":"0.1.0","digest":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}}"#;
 
-/// What a server wrote for one run.
-#[derive(Clone)]
-pub(crate) struct Journal {
-    entries: Arc<Vec<Entry>>,
-    /// How many entries became durable together, commit by commit.
-    commits: Arc<Vec<usize>>,
-    ended: Arc<RunRow>,
-}
+const BEGIN: &str = "with run as (
+        insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len, lease_epoch,
+            lease_owner, due_at, created_at, started_at)
+        values ($1, $2, $3, 1, 1, 'running', 1, 1, $4, now() + interval '30 seconds', now(), now())
+    )
+    insert into journal (run_id, seq, at, kind, body) values ($1, 1, now(), 'run.started', $5)";
 
-impl Journal {
-    pub(crate) fn commits(&self) -> usize {
-        self.commits.len()
-    }
+const STEP: &str = "with held as (
+        update runs set journal_len = journal_len + 1 where id = $1 and lease_epoch = 1 and journal_len = $2 returning id
+    )
+    insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
+    select id, $2 + 1, now(), 'step.succeeded', '', 's', 1, $3 from held";
 
-    pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
-    fn end(&self) -> RunEnd {
-        let RunRow { status, vars, output, error, .. } = RunRow::clone(&self.ended);
-        RunEnd {
-            status,
-            vars: vars.unwrap(),
-            output: output.unwrap(),
-            error,
-            error_code: None,
-            retain: None,
-            told_parent: None,
-        }
-    }
-}
+const END: &str = "with held as (
+        update runs set journal_len = journal_len + 1, status = 'success', finished_at = now(), lease_owner = null, due_at = null
+        where id = $1 and lease_epoch = 1 and journal_len = $2 returning id
+    ), result as (insert into run_results (run_id, vars, output) select id, $3, 'null' from held)
+    insert into journal (run_id, seq, at, kind, body) select id, $2 + 1, now(), 'run.succeeded', $3 from held";
 
 /// Bare SQL on the server's database.
 pub(crate) struct Floor {
-    options: PgConnectOptions,
-    /// A store opens 16 connections at most: with two of them, 32 statements are under way at once.
-    stores: [Store; 2],
-    lease: Lease,
+    pool: PgPool,
 }
 
 impl Floor {
     pub(crate) fn new(options: PgConnectOptions) -> Self {
-        let stores = [Store::new(options.clone()), Store::new(options.clone())];
-        // Another host, so that the server does not look after these runs.
-        Self { options, stores, lease: Lease { owner: Uuid::from_u128(1), duration: LEASE } }
+        Self { pool: PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options) }
     }
 
-    /// Runs the workflow some times, and reads what was written for the run that took the fewest commits.
-    pub(crate) async fn journal_of(&self, server: &Server, workflow: WorkflowId) -> Journal {
-        let mut journals = Vec::new();
+    /// How many commits the server makes for a run, at least.
+    pub(crate) async fn commits_of(&self, server: &Server, workflow: WorkflowId) -> usize {
+        let mut fewest = usize::MAX;
         for _ in 0..SAMPLES {
             let run = server.run_and_name(workflow).await;
-            journals.push(self.read(run).await);
-        }
-        journals.into_iter().min_by_key(Journal::commits).unwrap()
-    }
-
-    async fn read(&self, run: RunId) -> Journal {
-        // The transaction that wrote a row is in the row.
-        let commits: Vec<i64> =
-            sqlx::query_scalar("select count(*) from journal where run_id = $1 group by xmin::text order by min(seq)")
+            // The transaction that wrote a row is in the row.
+            let commits: i64 = sqlx::query_scalar("select count(distinct xmin::text) from journal where run_id = $1")
                 .bind(run.uuid())
-                .fetch_all(&mut self.connect().await)
+                .fetch_one(&self.pool)
                 .await
                 .unwrap();
-        let store = &self.stores[0];
-        Journal {
-            entries: Arc::new(store.journal(run).await.unwrap()),
-            commits: Arc::new(commits.into_iter().map(|entries| entries as usize).collect()),
-            ended: Arc::new(store.run(WorkspaceId::DEFAULT, run).await.unwrap().unwrap()),
+            fewest = fewest.min(commits as usize);
         }
+        fewest
     }
 
-    /// Writes a run of its own as the journal was written: the same statements with the same entries, commit by commit.
-    pub(crate) fn replay(
-        &self,
-        worker: usize,
-        workflow: WorkflowId,
-        journal: &Journal,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let (store, lease, journal) = (self.stores[worker % self.stores.len()].clone(), self.lease, journal.clone());
+    /// Keeps one run in so many commits: its beginning, its end, and a step for each one between them.
+    pub(crate) fn run(&self, workflow: WorkflowId, commits: usize) -> impl Future<Output = ()> + Send + use<> {
+        let pool = self.pool.clone();
         async move {
-            let now = SystemClock.now();
-            let id = RunId::from_parts(now.timestamp_millis().unsigned_abs(), SystemChance.bytes());
-            let mut written = journal.commits[0];
-            let rows = Rows::of(&journal.entries[..written]).unwrap();
-            let new = NewRun {
-                id,
-                workspace: WorkspaceId::DEFAULT,
-                workflow,
-                version: 1,
-                started_at: now,
-                lease: Some(lease),
-                traceparent: None,
-                plugins: None,
-                entries: &rows,
-                parent: None,
-                place_in_line: None,
-                idempotency: None,
-            };
-            assert_eq!(store.start_run(&new).await.unwrap(), Started::Yes { admitted: true });
-            for count in &journal.commits[1..] {
-                let next = written + count;
-                let append = Append {
-                    run: id,
-                    epoch: 1,
-                    journal_len: written as i32,
-                    entries: Rows::of(&journal.entries[written..next]).unwrap(),
-                    then: if next == journal.entries.len() {
-                        Then::End(Box::new(journal.end()))
-                    } else {
-                        Then::GoOn { status: RunStatus::Running }
-                    },
-                    consumed: Vec::new(),
-                    abandoned: Vec::new(),
-                    approvals: None,
-                };
-                assert_eq!(store.append(&[&append]).await.unwrap(), [true]);
-                written = next;
+            let now = SystemClock.now().timestamp_millis().unsigned_abs();
+            let id = RunId::from_parts(now, SystemChance.bytes()).uuid();
+            let workspace = WorkspaceId::DEFAULT.uuid();
+            let begin =
+                sqlx::query(BEGIN).bind(id).bind(workspace).bind(workflow.uuid()).bind(Uuid::from_u128(1)).bind(BODY);
+            begin.execute(&pool).await.unwrap();
+            for len in 1..commits as i32 - 1 {
+                sqlx::query(STEP).bind(id).bind(len).bind(BODY).execute(&pool).await.unwrap();
             }
+            sqlx::query(END).bind(id).bind(commits as i32 - 1).bind(BODY).execute(&pool).await.unwrap();
         }
     }
 
     /// One of the server's settings, as it states it.
     pub(crate) async fn setting(&self, name: &str) -> String {
-        let query = sqlx::query_scalar("select current_setting($1)").bind(name);
-        query.fetch_one(&mut self.connect().await).await.unwrap()
-    }
-
-    async fn connect(&self) -> PgConnection {
-        PgConnection::connect_with(&self.options).await.unwrap()
+        sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&self.pool).await.unwrap()
     }
 
     pub(crate) async fn close(self) {
-        for store in self.stores {
-            store.close().await;
-        }
+        self.pool.close().await;
     }
 }

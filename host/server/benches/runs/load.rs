@@ -4,19 +4,28 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::machine::cpu_seconds;
+
 /// How one slice of time went.
 #[derive(Clone, Copy)]
 pub(crate) struct Slice {
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    /// Processor time of this process and of Postgres, for each call.
+    pub(crate) cpu_ms: f64,
 }
 
 impl Slice {
     /// The median of each figure.
     pub(crate) fn median(slices: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(slices.iter().map(figure));
-        Self { per_second: of(|s| s.per_second), p50_ms: of(|s| s.p50_ms), p99_ms: of(|s| s.p99_ms) }
+        Self {
+            per_second: of(|s| s.per_second),
+            p50_ms: of(|s| s.p50_ms),
+            p99_ms: of(|s| s.p99_ms),
+            cpu_ms: of(|s| s.cpu_ms),
+        }
     }
 }
 
@@ -27,12 +36,12 @@ pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Keeps `in_flight` workers busy: each makes its next call when its last has ended. No call is cut off.
-pub(crate) async fn drive<C, F>(in_flight: usize, during: Duration, call: C) -> Slice
+pub(crate) async fn drive<C, F>(in_flight: usize, during: Duration, postmaster: u32, call: C) -> Slice
 where
     C: Fn(usize) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let began = Instant::now();
+    let (began, cpu_before) = (Instant::now(), cpu_seconds(postmaster));
     let timed = |worker| {
         let call = call(worker);
         async move {
@@ -50,8 +59,9 @@ where
             running.spawn(timed(worker));
         }
     }
+    let cpu_ms = (cpu_seconds(postmaster) - cpu_before) * 1_000.0 / times.len() as f64;
     let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
     times.sort();
     let ms = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
-    Slice { per_second, p50_ms: ms(50), p99_ms: ms(99) }
+    Slice { per_second, p50_ms: ms(50), p99_ms: ms(99), cpu_ms }
 }

@@ -1,7 +1,7 @@
-//! What a run costs: five-step runs through the REST API of a whole server, against the same commits in bare SQL, on the same
-//! durable Postgres in the same minute.
+//! What a run costs: five-step runs through the REST API of a whole server, against bare SQL, on the same durable Postgres in
+//! the same minute.
 //!
-//! `cargo bench -p armilla --bench runs [-- --seconds N]` after `make plugins`. It prints two Markdown tables;
+//! `cargo bench -p armilla --bench runs [-- --seconds N]` after `make plugins`. It prints a Markdown table;
 //! docs/benchmarks.md tells how to read them.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
@@ -19,19 +19,19 @@ use armilla_domain::id::WorkflowId;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::floor::{Floor, Journal};
+use crate::floor::Floor;
 use crate::load::{Slice, drive};
 use crate::server::Server;
 
 /// Floor and server take turns this often; each figure is the median of so many.
 const ROUNDS: u32 = 5;
-const IN_FLIGHT: [usize; 2] = [1, 32];
+const IN_FLIGHT: [usize; 3] = [1, 32, 256];
 const STEPS: usize = 5;
 
 #[derive(Parser)]
 struct Args {
     /// How long to measure, in seconds
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 90)]
     seconds: u64,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
@@ -43,7 +43,9 @@ struct Contest {
     what: &'static str,
     in_flight: usize,
     workflow: WorkflowId,
-    journal: Journal,
+    /// How many commits a run takes here, and how many the floor makes.
+    commits: usize,
+    floor_commits: usize,
     floor: Vec<Slice>,
     ours: Vec<Slice>,
 }
@@ -58,15 +60,15 @@ fn main() {
 async fn measure(total: Duration) {
     let server = Server::start().await;
     let floor = Floor::new(server.connect_options());
+    let postmaster = server.postmaster();
     let mut contests = contests(&server, &floor).await;
     // One more round than is counted: the first one fills caches and opens connections.
     let slice = total / (2 * (ROUNDS + 1) * contests.len() as u32);
     for round in 0..=ROUNDS {
         for contest in &mut contests {
-            let of_floor =
-                drive(contest.in_flight, slice, |worker| floor.replay(worker, contest.workflow, &contest.journal))
-                    .await;
-            let of_server = drive(contest.in_flight, slice, |_| server.run(contest.workflow)).await;
+            let Contest { in_flight, workflow, floor_commits, .. } = *contest;
+            let of_floor = drive(in_flight, slice, postmaster, |_| floor.run(workflow, floor_commits)).await;
+            let of_server = drive(in_flight, slice, postmaster, |_| server.run(workflow)).await;
             if round > 0 {
                 contest.floor.push(of_floor);
                 contest.ours.push(of_server);
@@ -80,16 +82,18 @@ async fn measure(total: Duration) {
 
 async fn contests(server: &Server, floor: &Floor) -> Vec<Contest> {
     let mut contests = Vec::new();
-    for (what, step) in [("agents", agent_step as fn(usize) -> Value), ("tools", tool_step)] {
+    for (what, step, floor_commits) in [
+        ("agents", agent_step as fn(usize) -> Value, STEPS + 2),
+        ("tools with a grant", granted_step, STEPS + 2),
+        ("pure tools", tool_step, 2),
+    ] {
         let steps: Vec<Value> = (1..=STEPS).map(step).collect();
         let workflow = server.create_workflow(what, &json!({ "steps": steps })).await;
-        // What the floor repeats is what the server really wrote.
-        let journal = floor.journal_of(server, workflow).await;
-        let contest = |in_flight| {
-            let (floor, ours, journal) = (Vec::new(), Vec::new(), journal.clone());
-            Contest { what, in_flight, workflow, journal, floor, ours }
-        };
-        contests.extend(IN_FLIGHT.map(contest));
+        let commits = floor.commits_of(server, workflow).await;
+        contests.extend(IN_FLIGHT.map(|in_flight| {
+            let (floor, ours) = (Vec::new(), Vec::new());
+            Contest { what, in_flight, workflow, commits, floor_commits, floor, ours }
+        }));
     }
     contests
 }
@@ -106,4 +110,11 @@ fn tool_step(number: usize) -> Value {
     let text = if number == 1 { "{{topic}}".to_owned() } else { format!("{{{{s{}.slug}}}} once more", number - 1) };
     json!({ "type": "tool", "id": format!("s{number}"), "toolName": "text.slugify", "params": { "text": text },
         "outputVar": format!("s{number}") })
+}
+
+/// The plugin holds a grant, so each outcome must be durable before the next step begins.
+fn granted_step(number: usize) -> Value {
+    let time = if number == 1 { "2030-01-31T08:00:00Z".to_owned() } else { format!("{{{{s{}.rfc3339}}}}", number - 1) };
+    json!({ "type": "tool", "id": format!("s{number}"), "toolName": "time.add",
+        "params": { "time": time, "duration": "1 day" }, "outputVar": format!("s{number}") })
 }

@@ -100,12 +100,25 @@ impl Server {
         let (client, token) = (reqwest::Client::new(), token(&auth));
         let server = Self { data_dir, cluster, store, engine, client, url, token, stop, serving };
         let endpoint = format!("http://{}", agent::serve().await);
+        server.grant_the_clock().await;
         server.post("/agents", &json!({ "id": AGENT_ID, "protocol": "openai", "endpoint": endpoint })).await;
         server
     }
 
     pub(crate) fn connect_options(&self) -> PgConnectOptions {
         self.cluster.connect_options()
+    }
+
+    /// The process that all of Postgres descends from.
+    pub(crate) fn postmaster(&self) -> u32 {
+        self.cluster.pid().unwrap()
+    }
+
+    async fn grant_the_clock(&self) {
+        let grants = format!("{}/plugins/time/grants", self.url);
+        let request = self.client.put(grants).bearer_auth(&self.token).json(&json!({ "clock": true }));
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     pub(crate) async fn create_workflow(&self, name: &str, definition: &Value) -> WorkflowId {

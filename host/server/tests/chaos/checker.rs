@@ -182,6 +182,12 @@ fn repeats_have_reasons(history: &History) -> Vec<String> {
     let reasons: Vec<_> = history.troubles.iter().filter(|trouble| trouble.kind.repeats_calls()).collect();
     let unexplained = repeats(history).into_iter().filter(|(call, before)| {
         let befell = |run: &Option<String>| run.as_ref().is_none_or(|run| *run == call.run);
+        // A call that was under way when somebody ended the run is made again when somebody lets it go on.
+        let journal = history.journals.get(&call.run).into_iter().flatten();
+        let mut retries = journal.filter(|entry| entry.kind == "run.retried");
+        if retries.any(|entry| (*before..=call.at).contains(&entry.at)) {
+            return false;
+        }
         !reasons.iter().any(|trouble| trouble.from <= call.at && trouble.to >= *before && befell(&trouble.run))
     });
     let told = unexplained.map(|(call, before)| {

@@ -15,6 +15,18 @@ fn approval(id: &str, message: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_question_with_a_character_that_no_column_holds_is_asked_without_it() {
+    let server = TestServer::start().await;
+    let workflow = server.admin.create(json!({ "steps": [approval("ok", "Publish {{ input.name }}?")] })).await;
+    let run = server.admin.start(&workflow, json!({ "name": "a\u{0}b" })).await;
+    let asked = server.admin.asked(&run, 1).await.remove(0);
+    let path = format!("/approvals/{asked}");
+    assert_eq!(server.admin.get(&path).await.expect(200)["approval"]["message"], "Publish a\u{fffd}b?");
+    server.admin.post(&format!("{path}/approve"), &json!({})).await.expect(200);
+    assert_eq!(server.admin.ended(&run).await["status"], "success");
+}
+
+#[tokio::test]
 async fn a_run_waits_for_a_decision_and_goes_on_with_it() {
     let (server, _agent) = TestServer::with_agent().await;
     let run =

@@ -139,4 +139,7 @@ async fn a_command_that_is_none_is_refused_with_every_fault() {
     let version = json!({ "action": "cancel", "version": "newest", "all": true });
     let problem = server.admin.post("/runs/bulk", &version).await.problem(422, "body.invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/version");
+    let number = json!({ "action": "retry", "version": 1, "all": true });
+    let problem = server.admin.post("/runs/bulk", &number).await.problem(422, "body.invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/version");
 }

@@ -115,6 +115,20 @@ async fn a_run_that_waits_keeps_its_place_and_one_that_is_retried_takes_its_turn
 }
 
 #[tokio::test]
+async fn a_run_that_waits_for_its_turn_is_paused_and_resumed_where_it_stands() {
+    let server = TestServer::start().await;
+    let wait = json!({ "type": "wait", "id": "w", "event": "go" });
+    let workflow = server.admin.create(json!({ "concurrency": { "max": 1 }, "steps": [wait] })).await;
+    let runs = started(&server.admin, &workflow, 2).await;
+    assert_eq!(server.admin.tell(&runs[1], "pause", json!({})).await["status"], "paused");
+    assert_eq!(server.admin.tell(&runs[1], "resume", json!({})).await["status"], "queued");
+    for run in &runs {
+        server.admin.post(&format!("/runs/{run}/signals/go"), &json!({})).await.expect(202);
+        assert_eq!(server.admin.ended(run).await["status"], "success");
+    }
+}
+
+#[tokio::test]
 async fn the_next_run_takes_its_turn_although_the_host_was_killed() {
     let (database, agent) = tokio::join!(TestDatabase::create(), ScriptedAgent::start());
     let folder = tempfile::tempdir().unwrap();

@@ -121,6 +121,17 @@ async fn a_run_that_is_paused_lets_its_call_end_and_begins_nothing_until_it_is_r
 }
 
 #[tokio::test]
+async fn a_paused_run_that_takes_too_long_times_out() {
+    let server = TestServer::start().await;
+    let wait = json!({ "type": "wait", "id": "w", "event": "go" });
+    let workflow = server.admin.create(json!({ "timeout": "2s", "steps": [wait] })).await;
+    let run = server.admin.start(&workflow, json!({})).await;
+    server.admin.tell(&run, "pause", json!({})).await;
+    let ended = server.admin.ended(&run).await;
+    assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("timedOut"), &json!("run.timeout")), "{ended:#}");
+}
+
+#[tokio::test]
 async fn a_paused_run_can_be_cancelled_and_a_running_one_not_resumed() {
     let (server, agent) = TestServer::with_agent().await;
     agent.answers_otherwise(Answer::never());

@@ -1,6 +1,7 @@
 //! A run that has ended goes on from the step that failed.
 
 use super::*;
+use crate::id::WorkflowId;
 
 #[test]
 fn a_failed_step_is_another_visit_and_what_stands_before_it_is_kept() {
@@ -13,6 +14,17 @@ fn a_failed_step_is_another_visit_and_what_stands_before_it_is_kept() {
     assert_eq!((bench.status(), bench.state.error()), (RunStatus::Running, None));
     bench.answer("b", Ok(json!("B")));
     assert_eq!(bench.told(), ["A"]);
+}
+
+#[test]
+fn a_child_run_that_may_have_been_started_when_the_run_ended_is_begun_anew() {
+    let child = WorkflowId::from_parts(1, [3; 10]).to_string();
+    let definition = json!({ "steps": [{ "type": "workflow", "id": "sub", "workflowId": child }] });
+    let mut bench = Bench::start(definition, json!({}));
+    assert_eq!(bench.call("sub").visit.number, 1);
+    bench.cancel();
+    bench.retry();
+    assert_eq!(bench.call("sub").visit.number, 2);
 }
 
 #[test]

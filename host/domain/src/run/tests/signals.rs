@@ -1,6 +1,9 @@
 //! A wait for an event takes a signal.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::journal::Signal;
 
 fn listen(id: &str, more: Value) -> Value {
     with(json!({ "type": "wait", "id": id, "event": "paid", "outputVar": format!("{id}_out") }), more)
@@ -47,6 +50,23 @@ fn only_a_signal_that_matches_is_taken() {
     assert_eq!((bench.open(), bench.state.signals_waiting()), (vec![], 2));
     bench.signal("paid", json!({ "order": 7 }));
     assert_eq!((bench.told(), bench.state.signals_waiting()), (vec![r#"{"order":7}"#.to_owned()], 2));
+}
+
+#[test]
+fn a_run_that_keeps_as_many_signals_as_it_may_fails_at_the_next() {
+    let mut bench = Bench::start(json!({ "steps": [agent("a")] }), json!({}));
+    for _ in 0..SIGNALS_KEPT_MAX {
+        let signal = Signal {
+            number: bench.state.signals_received + 1,
+            name: "x".into(),
+            payload: Arc::default(),
+            by: "b".into(),
+        };
+        bench.state.apply(&Event::SignalReceived { signal });
+    }
+    let message = Message::Signal { name: "x".into(), payload: Arc::default(), by: "b".into() };
+    let event = bench.state.receive(message, facts().started_at, 0.0);
+    assert!(matches!(event, Some(Event::RunFailed { error }) if error.code == "run.too_many_events"));
 }
 
 #[test]
