@@ -3,7 +3,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test chaos lint plugins release bench prepare deny tools
 
-target = $(or $(CARGO_TARGET_DIR),target)
 # Where Postgres's programs are; found, or else installed, by scripts/ensure-postgres.
 postgres = ARMILLA_POSTGRES_BIN="$$(scripts/ensure-postgres)"
 
@@ -11,9 +10,7 @@ help: ## Lists what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: tools ## Runs two workflows for you to watch; ARGS=--exit ends after them
-	@scripts/build-plugins --demo
-	@cargo build -p armilla
-	@$(postgres) && export ARMILLA_POSTGRES_BIN && exec $(target)/debug/armilla demo --data-dir $(target)/demo --plugins $(target)/plugins $(ARGS)
+	@scripts/demo $(ARGS)
 
 test: lint ## Checks format, lints, documentation and dependency rules, and runs every test on a real Postgres
 	@scripts/build-plugins --test

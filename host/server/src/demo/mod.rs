@@ -1,6 +1,7 @@
 //! `armilla demo`: a server, agents to call and two workflows to watch, all of it real.
 
 mod client;
+mod plugins;
 mod server;
 mod story;
 mod terminal;
@@ -13,7 +14,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::settings::{Given, Place, SettingsError};
+use self::plugins::Plugins;
+use crate::settings::{Place, SettingsError};
 use crate::signals::Ending;
 
 /// What each example agent takes to answer, so that there is something to watch.
@@ -38,6 +40,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, env = "ARMILLA_PLUGINS", value_name = "DIR")]
     plugins: PathBuf,
 
+    /// Command that builds the plugins, for the shell: it is run when the server is up
+    #[arg(long, value_name = "COMMAND", hide = true)]
+    plugins_by: Option<String>,
+
     /// Folder of Postgres's programs, where the usual places are not meant
     #[arg(long, env = "ARMILLA_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
@@ -54,6 +60,12 @@ pub(crate) enum DemoError {
     Refused { request: String, status: u16, body: String },
     #[error("{request} failed: {source}")]
     Http { request: String, source: EgressError },
+    #[error("there is no folder {0}: `make plugins` builds the plugins")]
+    NoPlugins(PathBuf),
+    #[error("the plugins could not be built: {0}")]
+    PluginsNotBuilt(std::process::ExitStatus),
+    #[error("the plugins did not come from {folder}; what is missing: {missing}", folder = .folder.display())]
+    PluginsMissing { folder: PathBuf, missing: String },
     #[error("{0} answered something else than expected")]
     Unexpected(String),
     #[error("the run of \"{workflow}\" ended {status}: {detail}")]
@@ -71,6 +83,7 @@ pub(crate) enum DemoError {
 /// Runs the demo from beginning to end.
 pub(crate) async fn demo(args: DemoArgs) -> Result<(), DemoError> {
     let ending = Ending::watch()?;
+    let mut plugins = Plugins::prepare(&args.data_dir, &args.plugins, args.plugins_by.clone())?;
     let agents = TcpListener::bind("127.0.0.1:0").await?;
     let agents_at = agents.local_addr()?;
     let (stop_agents, agents_stopped) = oneshot::channel::<()>();
@@ -80,9 +93,9 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<(), DemoError> {
     }));
 
     terminal::heading("Armilla demo");
-    let mut server = server::Server::spawn(&args)?;
+    let mut server = server::Server::spawn(&args, plugins.folder())?;
     let told = tokio::select! {
-        told = tell(&mut server, &args, agents_at) => told,
+        told = tell(&mut server, &args, &mut plugins, agents_at) => told,
         () = ending.asked() => Err(DemoError::Interrupted),
     };
     server.stop().await?;
@@ -95,12 +108,18 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<(), DemoError> {
     }
 }
 
-async fn tell(server: &mut server::Server, args: &DemoArgs, agents_at: std::net::SocketAddr) -> Result<(), DemoError> {
+async fn tell(
+    server: &mut server::Server,
+    args: &DemoArgs,
+    plugins: &mut Plugins,
+    agents_at: std::net::SocketAddr,
+) -> Result<(), DemoError> {
     let url = server.ready().await?;
+    plugins.show()?;
     let place = Place { data_dir: Some(args.data_dir.clone()), config: None };
     let token = crate::token::for_demo(&place).map_err(|error| DemoError::Token(error.to_string()))?;
     let client = client::Client::new(url.clone(), token)?;
-    story::tell(&client, agents_at).await?;
+    story::tell(&client, plugins, agents_at).await?;
     server.mark_shown();
     if args.exit {
         return Ok(());
@@ -114,17 +133,4 @@ async fn tell(server: &mut server::Server, args: &DemoArgs, agents_at: std::net:
         args.data_dir.display()
     ));
     server.gone().await
-}
-
-impl DemoArgs {
-    /// What the server is started with.
-    fn given(&self) -> Given {
-        Given {
-            listen: self.listen,
-            place: Place { data_dir: Some(self.data_dir.clone()), config: None },
-            plugins: Some(self.plugins.clone()),
-            postgres_bin: self.postgres_bin.clone(),
-            ..Given::default()
-        }
-    }
 }

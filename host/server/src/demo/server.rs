@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{DemoArgs, DemoError, terminal};
 use crate::serve::ADDRESS_FILE;
 
-/// A first start makes a cluster and compiles the plugins.
+/// A first start makes a cluster.
 const READY_MAX: Duration = Duration::from_secs(120);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Longer than everything that a stopping server waits for.
@@ -31,8 +31,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn spawn(args: &DemoArgs) -> Result<Self, DemoError> {
-        let given = args.given();
+    pub(super) fn spawn(args: &DemoArgs, plugins: &Path) -> Result<Self, DemoError> {
         let data_dir = &args.data_dir;
         fs::create_dir_all(data_dir)?;
         let log = data_dir.join("serve.log");
@@ -45,17 +44,17 @@ impl Server {
         command
             .arg("serve")
             .arg("--listen")
-            .arg(given.listen.unwrap_or_else(free_address).to_string())
+            .arg(args.listen.unwrap_or_else(free_address).to_string())
             .arg("--data-dir")
             .arg(data_dir)
             .arg("--plugins")
-            .arg(&args.plugins)
+            .arg(plugins)
             // The example agents are on this machine.
             .args(["--egress-allow", "127.0.0.0/8"])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        if let Some(folder) = &given.postgres_bin {
+        if let Some(folder) = &args.postgres_bin {
             command.arg("--postgres-bin").arg(folder);
         }
         // The demo has a database of its own, whatever else is set.
@@ -87,10 +86,7 @@ impl Server {
             }
             if began.elapsed().as_secs() > told {
                 told = began.elapsed().as_secs();
-                terminal::progress(
-                    "Starting a server: it makes a Postgres of its own and compiles the plugins",
-                    began.elapsed(),
-                );
+                terminal::progress("Starting a server, with a Postgres of its own", began.elapsed());
             }
             tokio::time::sleep(READY_POLL).await;
         }

@@ -6,24 +6,27 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::plugins::Plugins;
 use super::{DemoError, terminal};
 
 /// The same files that the README's commands send.
-const WORKFLOWS: [&str; 2] = [
-    include_str!("../../../../examples/workflows/content-pipeline.json"),
-    include_str!("../../../../examples/workflows/content-desk.json"),
-];
+const PIPELINE: &str = include_str!("../../../../examples/workflows/content-pipeline.json");
+/// Calls plugins.
+const DESK: &str = include_str!("../../../../examples/workflows/content-desk.json");
 const TOPIC: &str = "the armillary sphere";
 const POLL: Duration = Duration::from_millis(50);
 
-pub(super) async fn tell(client: &Client, agents_at: SocketAddr) -> Result<(), DemoError> {
+pub(super) async fn tell(client: &Client, plugins: &mut Plugins, agents_at: SocketAddr) -> Result<(), DemoError> {
     register_agents(client, agents_at).await?;
-    for text in WORKFLOWS {
-        let workflow: Value =
-            serde_json::from_str(text).map_err(|_| DemoError::Unexpected("an example workflow".to_owned()))?;
-        run(client, &workflow).await?;
-    }
-    Ok(())
+    run(client, &parsed(PIPELINE)?).await?;
+    let desk = parsed(DESK)?;
+    plugins.wait_for(client, &desk["definition"]).await?;
+    tell_tools(client).await?;
+    run(client, &desk).await
+}
+
+fn parsed(text: &str) -> Result<Value, DemoError> {
+    serde_json::from_str(text).map_err(|_| DemoError::Unexpected("an example workflow".to_owned()))
 }
 
 async fn register_agents(client: &Client, agents_at: SocketAddr) -> Result<(), DemoError> {
@@ -39,10 +42,14 @@ async fn register_agents(client: &Client, agents_at: SocketAddr) -> Result<(), D
     }
     let names: Vec<_> = armilla_example_agents::AGENTS.iter().map(|agent| agent.id).collect();
     terminal::line(&format!("  Agents over HTTP at http://{agents_at}: {}.", names.join(", ")));
+    Ok(())
+}
+
+async fn tell_tools(client: &Client) -> Result<(), DemoError> {
     let tools = client.get("/tools").await?;
     let names: Vec<_> =
         tools["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect();
-    terminal::line(&format!("  Tools as WebAssembly components: {}.", names.join(", ")));
+    terminal::line(&format!("\n  Tools as WebAssembly components: {}.", names.join(", ")));
     Ok(())
 }
 
