@@ -161,7 +161,7 @@ impl Append {
             .collect()
     }
 
-    fn status(&self) -> RunStatus {
+    pub(crate) fn status(&self) -> RunStatus {
         match &self.then {
             Then::GoOn { status } | Then::LetGo { status, .. } => *status,
             Then::End(end) => end.status,
@@ -178,7 +178,11 @@ impl Store {
     /// See [`StoreError`]. After [`StoreError::Unavailable`] it is not known whether it took place; the same append again
     /// finds out.
     pub async fn append(&self, appends: &[&Append]) -> Result<Vec<bool>, StoreError> {
-        let held = self.try_append(appends).await?;
+        let held = if appends.iter().all(|append| append.is_bare()) {
+            self.append_bare(appends).await?
+        } else {
+            self.append_all(appends).await?
+        };
         let mut outcomes = Vec::with_capacity(appends.len());
         for append in appends {
             outcomes.push(held.contains(&append.run.uuid()) || self.was_appended_before(append).await?);
@@ -186,7 +190,7 @@ impl Store {
         Ok(outcomes)
     }
 
-    async fn try_append(&self, appends: &[&Append]) -> Result<Vec<Uuid>, StoreError> {
+    async fn append_all(&self, appends: &[&Append]) -> Result<Vec<Uuid>, StoreError> {
         let runs: Vec<Uuid> = appends.iter().map(|append| append.run.uuid()).collect();
         let each = || appends.iter();
         let ends = || each().map(|append| if let Then::End(end) = &append.then { Some(end) } else { None });

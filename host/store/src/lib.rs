@@ -7,6 +7,7 @@
 
 mod agents;
 mod approvals;
+mod bare_append;
 pub mod cluster;
 mod components;
 mod control;

@@ -49,6 +49,25 @@ impl Store {
         Ok(admitted.into_iter().map(RunId::from_uuid).collect())
     }
 
+    /// How many places of a line are held by a run and those that it was started by, which keep them until it has ended.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn places_of_ancestors(&self, run: RunId, line: &Line) -> Result<i64, StoreError> {
+        let held = sqlx::query_scalar!(
+            r#"with recursive up as (
+                select id, parent_run, workflow_id, concurrency_key, admitted from runs where id = $1
+                union all
+                select r.id, r.parent_run, r.workflow_id, r.concurrency_key, r.admitted from up join runs r on r.id = up.parent_run
+            )
+            select count(*) as "held!" from up where workflow_id = $2 and concurrency_key = $3 and admitted"#,
+            run.uuid(),
+            line.workflow.uuid(),
+            line.key,
+        );
+        Ok(held.fetch_one(&self.pool).await?)
+    }
+
     /// The lines in which these runs stand.
     ///
     /// # Errors

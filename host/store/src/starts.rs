@@ -46,6 +46,61 @@ impl Store {
     /// # Errors
     /// See [`StoreError`]. After [`StoreError::Unavailable`] it is not known whether they are there.
     pub async fn start_runs(&self, runs: &[&PlainRun]) -> Result<Vec<bool>, StoreError> {
+        let made = match runs {
+            [run] if run.entries.body.iter().all(|body| body.len() <= INLINE_BODY_BYTES_MAX as usize) => {
+                self.start_one(run).await?
+            }
+            _ => self.start_many(runs).await?,
+        };
+        Ok(runs.iter().map(|run| made.contains(&run.id.uuid())).collect())
+    }
+
+    /// As `start_many`, in the form that Postgres starts up soonest, for one whose bodies all fit the journal's own table.
+    async fn start_one(&self, run: &PlainRun) -> Result<Vec<Uuid>, StoreError> {
+        let rows = &run.entries;
+        let seqs: Vec<i32> = (1..=rows.len() as i32).collect();
+        let made = sqlx::query_scalar!(
+            r#"with made as (
+                insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len, lease_epoch,
+                    lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins)
+                select $1, $2, w.id, $4, $4, $6, $7, case when $8::uuid is null then 0 else 1 end, $8,
+                    now() + make_interval(secs => $9), $10, $10, $11, $12, $13
+                from workflows w
+                where w.id = $3 and w.workspace_id = $2 and w.deleted_at is null and (w.version = $4 or not $5)
+                on conflict (id) do nothing
+                returning id
+            ), entries as (
+                insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
+                select made.id, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body from made, unnest($14::int[],
+                    $15::timestamptz[], $16::text[], $17::text[], $18::text[], $19::int[], $20::text[])
+                    as e(seq, at, kind, scope, step_id, visit, body)
+            )
+            select id from made"#,
+            run.id.uuid(),
+            run.workspace.uuid(),
+            run.workflow.uuid(),
+            run.version,
+            run.must_be_newest,
+            run.status(),
+            rows.len() as i32,
+            run.lease.map(|lease| lease.owner),
+            run.lease.map_or(0.0, |lease| lease.duration.as_secs_f64()),
+            run.started_at,
+            run.traceparent,
+            rows.bytes(),
+            run.plugins.as_deref(),
+            &seqs,
+            &rows.at,
+            &rows.kind as &[&str],
+            &rows.scope as &[Option<String>],
+            &rows.step as &[Option<String>],
+            &rows.visit as &[Option<i32>],
+            &rows.body,
+        );
+        Ok(made.fetch_all(&self.pool).await?)
+    }
+
+    async fn start_many(&self, runs: &[&PlainRun]) -> Result<Vec<Uuid>, StoreError> {
         let each = || runs.iter();
         let rows = || each().map(|run| &run.entries);
         let owners: Vec<Uuid> = each().flat_map(|run| vec![run.id.uuid(); run.entries.len()]).collect();
@@ -104,7 +159,6 @@ impl Store {
             &rows().flat_map(|rows| rows.body.iter().map(String::as_str)).collect::<Vec<_>>() as &[&str],
             INLINE_BODY_BYTES_MAX,
         );
-        let made = made.fetch_all(&self.pool).await?;
-        Ok(runs.iter().map(|run| made.contains(&run.id.uuid())).collect())
+        Ok(made.fetch_all(&self.pool).await?)
     }
 }
