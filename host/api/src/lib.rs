@@ -30,6 +30,7 @@ pub use self::request::{
     TraceParent,
 };
 pub use self::routes::{document, router};
+pub use self::runs::EVENT_STREAMS_MAX;
 pub use self::serve::{CONNECTIONS_MAX, HEAD_READ_MAX, serve};
 pub use self::state::{ApiState, Check, Readiness};
 pub use self::wire::{FaultBody, Text, Timestamp, under};

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::{CommandError, Engine, RetryRun, TargetVersion};
 
-/// Runs that one bulk command reaches; what is left is reached by the same command again.
+/// Runs that one bulk command looks at; what is left is for the next one.
 pub const BULK_RUNS_MAX: u32 = 500;
-/// How long one bulk command works; what is left is reached by the same command again.
+/// How long one bulk command works; what is left is for the next one.
 const BULK_DURATION_MAX: Duration = Duration::from_secs(60);
 
 /// What is done to many runs.
@@ -35,12 +35,12 @@ pub struct BulkOutcome {
     pub reached: Vec<RunId>,
     /// Those to which it did not apply, and why.
     pub refused: Vec<(RunId, String)>,
-    /// Whether there may be more, for the same command again.
-    pub more: bool,
+    /// The last run that was looked at, where there may be more: those come before it.
+    pub next: Option<RunId>,
 }
 
 impl Engine {
-    /// Does one thing to at most [`BULK_RUNS_MAX`] runs, newest first.
+    /// Does one thing to at most [`BULK_RUNS_MAX`] runs, newest first, or from those older than `before` on.
     ///
     /// # Errors
     /// Where the database is away.
@@ -49,6 +49,7 @@ impl Engine {
         workspace: WorkspaceId,
         action: BulkAction,
         mut filter: RunFilter,
+        before: Option<RunId>,
         by: &str,
     ) -> Result<BulkOutcome, CommandError> {
         let applies_to: &[RunStatus] = match action {
@@ -64,15 +65,17 @@ impl Engine {
         if filter.statuses.is_empty() {
             return Ok(outcome);
         }
-        let mut rows = self.host.store.runs(workspace, &filter, None, BULK_RUNS_MAX + 1).await?;
-        outcome.more = rows.len() > BULK_RUNS_MAX as usize;
+        let mut rows = self.host.store.runs(workspace, &filter, before, BULK_RUNS_MAX + 1).await?;
+        let mut more = rows.len() > BULK_RUNS_MAX as usize;
         rows.truncate(BULK_RUNS_MAX as usize);
         let deadline = Instant::now() + BULK_DURATION_MAX;
+        let mut last = None;
         for row in rows {
-            if Instant::now() >= deadline {
-                outcome.more = true;
+            if last.is_some() && Instant::now() >= deadline {
+                more = true;
                 break;
             }
+            last = Some(row.id);
             let done = match action {
                 BulkAction::Retry(version) => {
                     let retry = RetryRun { version, vars: Map::new(), by: by.to_owned() };
@@ -95,6 +98,7 @@ impl Engine {
                 Err(error) => outcome.refused.push((row.id, error.to_string())),
             }
         }
+        outcome.next = last.filter(|_| more);
         Ok(outcome)
     }
 }

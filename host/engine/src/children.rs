@@ -86,6 +86,7 @@ fn error_of(error: &CommandError) -> CallError {
         CommandError::TooManyRuns { .. } => {
             CallError::new(ErrorClass::RateLimited, "workflow.concurrency_limit", error.to_string())
         }
+        CommandError::WaitsForItself { .. } => CallError::permanent("workflow.waits_for_itself", error.to_string()),
         CommandError::Stopping => CallError::new(ErrorClass::Unavailable, LEFT_TO_OTHERS, error.to_string()),
         CommandError::Store(store) if store.is_unavailable() => {
             CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the database could not be reached")

@@ -89,6 +89,16 @@ pub enum CommandError {
         /// How many may.
         max: i32,
     },
+    /// The run would wait in line for runs that wait for it.
+    #[error(
+        "all {max} places of the workflow `{workflow}` and this key are held by the runs that this one was started by, which wait for it"
+    )]
+    WaitsForItself {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// How many places there are.
+        max: i32,
+    },
     /// The host has as much to begin as it takes.
     #[error("the host has as much to begin as it takes")]
     Overloaded,

@@ -187,6 +187,12 @@ async fn try_begin(
     }
     let place_in_line = place_in_line(host, workflow_id, &workflow, &to_begin.input)?;
 
+    if let (Some(place), Some(parent)) = (&place_in_line, &beginner.parent)
+        && host.store.places_of_ancestors(parent.run, &place.line).await? >= i64::from(place.max)
+    {
+        return Err(CommandError::WaitsForItself { workflow: workflow_id, max: place.max });
+    }
+
     let started_at = host.clock.now();
     let mut state = State::new(workflow, RunFacts { run_id: id, workflow_id, started_at });
     let plugins = host.catalog.snapshot().pins(workspace, state.workflow());

@@ -42,6 +42,7 @@ impl From<CommandError> for Problem {
             CommandError::TooManyRuns { .. } => {
                 Self::new(Code::RunConcurrencyLimit, sentence(&error)).retry_after(CROWDED_RETRY_AFTER)
             }
+            CommandError::WaitsForItself { .. } => Self::new(Code::RunConcurrencyLimit, sentence(&error)),
             CommandError::Overloaded => Self::unavailable(CROWDED_RETRY_AFTER),
             CommandError::UnknownAgent(_) => Self::not_found(Code::AgentNotFound),
             CommandError::AgentExists(id) => {

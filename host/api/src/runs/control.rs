@@ -105,6 +105,9 @@ pub struct BulkRuns {
     /// Says that every run of the workspace is meant, which an empty `filter` alone does not.
     #[serde(default)]
     pub all: bool,
+    /// Only those that were started before this run: the `next` of the answer to the command before this one.
+    #[schema(value_type = Option<String>, example = "run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    pub before: Option<RunId>,
 }
 
 /// What may be done to many runs.
@@ -154,8 +157,8 @@ impl BulkFilter {
 
 impl BulkRuns {
     /// The command, or why it is none.
-    pub(super) fn command(self) -> Result<(EngineAction, RunFilter), Problem> {
-        let Self { action, version, filter, all } = self;
+    pub(super) fn command(self) -> Result<(EngineAction, RunFilter, Option<RunId>), Problem> {
+        let Self { action, version, filter, all, before } = self;
         let mut faults = Vec::new();
         if filter.is_empty() && !all {
             let detail = "an empty filter means every run of the workspace, which `\"all\": true` has to say";
@@ -181,7 +184,7 @@ impl BulkRuns {
             created_before: filter.created_before.map(|instant| instant.0),
             parent: None,
         };
-        Ok((action, filter))
+        Ok((action, filter, before))
     }
 }
 
@@ -194,8 +197,11 @@ pub struct BulkResponse {
     pub reached: Vec<RunId>,
     /// Those to which it did not apply.
     pub refused: Vec<RefusedRun>,
-    /// Whether there may be more, for the same command again.
+    /// Whether there may be more.
     pub more: bool,
+    /// Where there are more, what the same command takes as `before` to go on with them.
+    #[schema(value_type = Option<String>, example = "run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    pub next: Option<RunId>,
 }
 
 /// A run to which a bulk command did not apply.
@@ -210,9 +216,9 @@ pub struct RefusedRun {
 }
 
 impl From<BulkOutcome> for BulkResponse {
-    fn from(BulkOutcome { reached, refused, more }: BulkOutcome) -> Self {
+    fn from(BulkOutcome { reached, refused, next }: BulkOutcome) -> Self {
         let refused = refused.into_iter().map(|(id, detail)| RefusedRun { id, detail }).collect();
-        Self { reached, refused, more }
+        Self { reached, refused, more: next.is_some(), next }
     }
 }
 

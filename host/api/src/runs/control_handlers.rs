@@ -178,7 +178,7 @@ pub(crate) async fn bulk_runs(
     Member(caller): Member,
     JsonBody(body): JsonBody<BulkRuns>,
 ) -> Result<Json<BulkResponse>, Problem> {
-    let (action, filter) = body.command()?;
-    let outcome = state.engine.bulk(caller.workspace, action, filter, &caller.subject).await?;
+    let (action, filter, before) = body.command()?;
+    let outcome = state.engine.bulk(caller.workspace, action, filter, before, &caller.subject).await?;
     Ok(Json(outcome.into()))
 }

@@ -2,7 +2,9 @@
 
 use armilla_domain::id::WorkspaceId;
 use armilla_testkit::agent::Answer;
+use armilla_testkit::db::TestDatabase;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::harness::{Client, TestServer, agent_step};
 
@@ -97,6 +99,31 @@ async fn those_that_cannot_be_retried_are_told_and_the_others_are() {
         "{outcome:#}"
     );
     assert!(outcome["refused"][0]["detail"].as_str().unwrap().contains("`old`"), "{outcome:#}");
+}
+
+#[tokio::test]
+async fn what_one_command_does_not_reach_the_next_one_does() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::on(&database, 1).await;
+    let workflow = napping(&server.admin).await;
+    let oldest = naps(&server.admin, &workflow, 1).await.remove(0);
+    // Newer ones, as many as one command looks at, which cannot be retried by themselves.
+    let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let crowd = "insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, finished_at, parent_run)
+        select ('ffffffff-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, workspace_id, workflow_id, 1, 1, 'failed', now(), id
+        from runs, generate_series(1, 500) n";
+    sqlx::query(crowd).execute(&mut connection).await.unwrap();
+    let mut command = json!({ "action": "retry", "all": true });
+    sqlx::query("update runs set status = 'cancelled', finished_at = now() where status = 'waiting'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let first = server.admin.post("/runs/bulk", &command).await.expect(200);
+    assert_eq!((&first["more"], first["refused"].as_array().unwrap().len()), (&json!(true), 500), "{first:#}");
+    command["before"] = first["next"].clone();
+    let second = server.admin.post("/runs/bulk", &command).await.expect(200);
+    assert_eq!((&second["more"], &second["next"]), (&json!(false), &json!(null)));
+    assert_eq!(second["reached"], json!([oldest]), "{second:#}");
 }
 
 #[tokio::test]

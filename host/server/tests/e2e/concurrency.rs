@@ -49,6 +49,22 @@ async fn a_run_too_many_waits_for_its_turn_first_come_first_served() {
 }
 
 #[tokio::test]
+async fn a_run_that_starts_itself_does_not_wait_for_its_own_place_forever() {
+    let server = TestServer::start().await;
+    let steps = |workflow: &str| {
+        json!({ "concurrency": { "max": 2, "key": "{{ who }}" }, "steps": [{ "type": "workflow", "id": "again",
+            "workflowId": workflow, "input": { "who": "{{ who }}" }, "retry": { "maxAttempts": 1 } }] })
+    };
+    let nothing = server.admin.create(json!({ "steps": [{ "type": "set", "id": "a", "vars": { "b": "1" } }] })).await;
+    let workflow = server.admin.create(steps(&nothing)).await;
+    server.admin.put(&format!("/workflows/{workflow}"), &json!({ "definition": steps(&workflow) })).await.expect(200);
+    let run = server.admin.run(&workflow, json!({ "who": "ada" })).await;
+    assert_eq!(run["status"], "failed", "{run:#}");
+    let message = run["error"]["message"].as_str().unwrap();
+    assert!(message.contains("workflow.waits_for_itself"), "the third of two, {message}");
+}
+
+#[tokio::test]
 async fn a_run_too_many_is_refused_where_the_workflow_says_so() {
     let (server, agent) = TestServer::with_agent().await;
     let gate = Gate::closed();

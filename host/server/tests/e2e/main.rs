@@ -24,6 +24,7 @@ mod harness;
 mod hostile;
 mod language;
 mod lists;
+mod overload;
 mod plugins;
 mod process;
 mod recorded;
