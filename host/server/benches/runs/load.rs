@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::machine::cpu_seconds;
+use crate::cpu::cpu_seconds;
 
 /// How one slice of time went.
 #[derive(Clone, Copy)]

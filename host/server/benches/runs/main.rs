@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 mod agent;
+mod cpu;
 mod floor;
 mod load;
 mod machine;
