@@ -8,7 +8,10 @@ use armilla_egress::{Egress, HeaderMap, Method, OutboundRequest};
 use serde_json::Value;
 use url::Url;
 
-use crate::{ANSWER_BYTES_MAX, failure, headers, http, openai};
+use crate::{ANSWER_BYTES_MAX, anthropic, failure, headers, http, openai};
+
+/// What stands in an answer where it repeated a secret.
+const CONCEALED: &str = "[secret]";
 
 /// Calls agents. Cloning it is cheap.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct AgentCall<'a> {
     pub message: &'a str,
     /// The system prompt, as rendered; none for the agent's own.
     pub system_prompt: Option<&'a str>,
+    /// The value of the secret that the agent's configuration names, where it names one.
+    pub secret: Option<&'a str>,
     /// What the step wants otherwise than the agent's configuration.
     pub model: Option<&'a ModelSettings>,
     /// Whose call this is.
@@ -67,24 +72,30 @@ impl Agents {
             None => Cow::Borrowed(&agent.model),
         };
         let (url, body) = match agent.protocol {
-            AgentProtocol::Openai => (completions_url(agent)?, openai::request(&call, &model)),
+            AgentProtocol::Openai => (url_of(agent, &["chat", "completions"])?, openai::request(&call, &model)),
+            AgentProtocol::Anthropic => (url_of(agent, &["messages"])?, anthropic::request(&call, &model)),
             AgentProtocol::Http => (agent.endpoint.clone(), http::request(&agent.id, &call, &model)),
         };
         let request = OutboundRequest {
             method: Method::POST,
             url,
-            headers: headers::of(call.context)?,
+            headers: headers::of(agent, &call)?,
             body: body.to_string().into_bytes(),
             timeout: agent.limits.timeout.map_or(call.context.timeout, |limit| limit.min(call.context.timeout)),
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
 
-        let answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
+        let mut answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
+        if let Some(secret) = call.secret {
+            // Before anything of it is read: what an agent repeats must not end up in a journal or a log.
+            conceal(&mut answer.body, secret);
+        }
         if !(200..300).contains(&answer.status) {
             return Err(failure::of_status(&agent.id, &answer));
         }
         match agent.protocol {
             AgentProtocol::Openai => openai::answer(&answer.body),
+            AgentProtocol::Anthropic => anthropic::answer(&answer.body),
             AgentProtocol::Http => http::answer(&answer.body, says_json(&answer.headers)),
         }
         .map_err(|reason| failure::of_answer(&agent.id, reason))
@@ -92,15 +103,39 @@ impl Agents {
 }
 
 /// The endpoint with the protocol's path; a query of the endpoint stays where it is.
-fn completions_url(agent: &AgentConfig) -> Result<String, CallError> {
+fn url_of(agent: &AgentConfig, path: &[&str]) -> Result<String, CallError> {
     let bad = || failure::of_endpoint(&agent.id);
     let mut url = Url::parse(&agent.endpoint).map_err(|_| bad())?;
-    url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(["chat", "completions"]);
+    url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(path);
     Ok(url.into())
+}
+
+/// Puts a word in the place of a secret, wherever it stands in the text of an answer.
+fn conceal(body: &mut Vec<u8>, secret: &str) {
+    if let Ok(text) = str::from_utf8(body)
+        && text.contains(secret)
+    {
+        *body = text.replace(secret, CONCEALED).into_bytes();
+    }
 }
 
 fn says_json(headers: &HeaderMap) -> bool {
     let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_an_agent_repeats_is_concealed() {
+        let mut body = br#"{"error": "no such key: k3y-k3y, k3y-k3y"}"#.to_vec();
+        conceal(&mut body, "k3y-k3y");
+        assert_eq!(body, br#"{"error": "no such key: [secret], [secret]"}"#);
+        let mut binary = vec![0xff, b'k'];
+        conceal(&mut binary, "k");
+        assert_eq!(binary, [0xff, b'k'], "what is no text is no answer either");
+    }
 }

@@ -1,10 +1,35 @@
 //! The headers of a call: what it is, so that the agent can tell a repeated call from a new one and traces hold together.
 
+use armilla_domain::agent::{AgentConfig, AgentProtocol};
 use armilla_domain::call::{CallContext, CallError};
 use armilla_egress::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
-pub(crate) fn of(context: &CallContext) -> Result<HeaderMap, CallError> {
+use crate::anthropic;
+use crate::call::AgentCall;
+
+pub(crate) fn of(agent: &AgentConfig, call: &AgentCall<'_>) -> Result<HeaderMap, CallError> {
+    let mut headers = of_context(call.context)?;
+    if agent.protocol == AgentProtocol::Anthropic {
+        headers.insert("anthropic-version", HeaderValue::from_static(anthropic::VERSION));
+    }
+    if let (Some(auth), Some(secret)) = (&agent.auth, call.secret) {
+        let (name, text) = auth.header(agent.protocol, secret);
+        let bad = |_| {
+            let detail = format!("agent `{}`: no header can carry the secret `{}`", agent.id, auth.secret);
+            CallError::permanent("agent.bad_secret", detail)
+        };
+        let mut value = HeaderValue::try_from(text).map_err(bad)?;
+        value.set_sensitive(true);
+        let name = HeaderName::try_from(name).map_err(|_| {
+            CallError::permanent("agent.bad_config", format!("agent `{}`: its `auth.header` is no header", agent.id))
+        })?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn of_context(context: &CallContext) -> Result<HeaderMap, CallError> {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("accept", HeaderValue::from_static("application/json"));

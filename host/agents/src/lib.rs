@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod anthropic;
 mod call;
 mod failure;
 mod headers;

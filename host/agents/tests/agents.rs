@@ -27,7 +27,13 @@ async fn an_openai_agent_is_asked_for_a_chat_completion() {
     };
     let over = ModelSettings { model_id: Some("large".into()), ..ModelSettings::default() };
     let context = context();
-    let call = AgentCall { message: "Write", system_prompt: Some("You write."), model: Some(&over), context: &context };
+    let call = AgentCall {
+        message: "Write",
+        system_prompt: Some("You write."),
+        secret: None,
+        model: Some(&over),
+        context: &context,
+    };
 
     let answer = agents().call(&agent, call).await.unwrap();
 
@@ -57,6 +63,64 @@ async fn an_openai_agent_without_settings_is_sent_no_nulls_and_a_query_of_its_en
     let asked = &server.calls()[0];
     assert_eq!(asked.path, "/v1/chat/completions?api-version=1");
     assert_eq!(asked.body, json!({ "messages": [{ "role": "user", "content": "Hello" }], "stream": false }));
+}
+
+#[tokio::test]
+async fn an_anthropic_agent_is_sent_a_message_with_the_key_in_the_header_of_the_protocol() {
+    let server = ScriptedAgent::start().await;
+    let message = json!({ "type": "message", "role": "assistant", "model": "m-1-20300131", "stop_reason": "end_turn",
+        "content": [{ "type": "text", "text": "A fine text." }], "usage": { "input_tokens": 7, "output_tokens": 5 } });
+    server.answers(Answer::raw(200, "application/json", message.to_string()));
+    let config = json!({ "id": "tester", "protocol": "anthropic", "endpoint": server.endpoint(),
+        "model": { "modelId": "m-1" }, "auth": { "secret": "models.key" } });
+    let agent = AgentConfig::check(&config).unwrap();
+    let context = context();
+    let call = AgentCall { system_prompt: Some("You write."), secret: Some("s3cr3t-key"), ..hello(&context) };
+
+    let answer = agents().call(&agent, call).await.unwrap();
+
+    let expected = AgentAnswer {
+        text: "A fine text.".into(),
+        value: json!("A fine text."),
+        usage: Some(TokenUsage { input: 7, output: 5 }),
+        model: Some("m-1-20300131".into()),
+    };
+    assert_eq!(answer, expected);
+    let asked = &server.calls()[0];
+    assert_eq!(asked.path, "/v1/messages");
+    assert_eq!((asked.header("x-api-key"), asked.header("anthropic-version")), ("s3cr3t-key", "2023-06-01"));
+    assert_eq!(asked.header("authorization"), "");
+    let messages = json!([{ "role": "user", "content": "Hello" }]);
+    let body = json!({ "model": "m-1", "max_tokens": 4096, "messages": messages, "system": "You write." });
+    assert_eq!(asked.body, body);
+}
+
+#[tokio::test]
+async fn an_agent_that_repeats_the_key_in_its_refusal_is_quoted_without_it() {
+    let server = ScriptedAgent::start().await;
+    server.answers(Answer::error(401, "invalid key: s3cr3t-key"));
+    let config =
+        json!({ "id": "tester", "protocol": "openai", "endpoint": server.endpoint(), "auth": { "secret": "k" } });
+    let agent = AgentConfig::check(&config).unwrap();
+    let context = context();
+    let call = AgentCall { secret: Some("s3cr3t-key"), ..hello(&context) };
+    let error = agents().call(&agent, call).await.unwrap_err();
+    assert_eq!(error.message, "agent `tester` answered 401: invalid key: [secret]");
+    assert_eq!(server.calls()[0].header("authorization"), "Bearer s3cr3t-key");
+}
+
+#[tokio::test]
+async fn a_secret_that_no_header_can_carry_is_told_and_nothing_is_sent() {
+    let server = ScriptedAgent::start().await;
+    let config =
+        json!({ "id": "tester", "protocol": "openai", "endpoint": server.endpoint(), "auth": { "secret": "k" } });
+    let agent = AgentConfig::check(&config).unwrap();
+    let context = context();
+    let call = AgentCall { secret: Some("two\nlines of it"), ..hello(&context) };
+    let error = agents().call(&agent, call).await.unwrap_err();
+    assert_eq!(error.code, "agent.bad_secret");
+    assert!(!error.message.contains("lines"), "{error}");
+    assert_eq!(server.calls().len(), 0);
 }
 
 #[tokio::test]
@@ -307,7 +371,7 @@ fn configured(protocol: &str, server: &ScriptedAgent) -> AgentConfig {
 }
 
 fn hello(context: &CallContext) -> AgentCall<'_> {
-    AgentCall { message: "Hello", system_prompt: None, model: None, context }
+    AgentCall { message: "Hello", system_prompt: None, secret: None, model: None, context }
 }
 
 fn context() -> CallContext {

@@ -68,14 +68,18 @@ pub struct AgentConfigSchema {
     /// For people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     display_name: Option<String>,
-    /// What is spoken with it.
-    protocol: AgentProtocolSchema,
-    /// Its absolute URL, without the protocol's own path.
-    #[schema(max_length = 2048, format = "uri", example = "http://127.0.0.1:11434/v1")]
-    endpoint: String,
+    /// What is spoken with it; what `model.provider` speaks where absent.
+    #[schema(nullable = false)]
+    protocol: Option<AgentProtocolSchema>,
+    /// Its absolute URL, without the protocol's own path; that of `model.provider` where absent.
+    #[schema(max_length = 2048, format = "uri", nullable = false, example = "http://127.0.0.1:11434/v1")]
+    endpoint: Option<String>,
     /// Which model answers, and how.
     #[schema(nullable = false)]
     model: Option<ModelSchema>,
+    /// How it knows its caller.
+    #[schema(nullable = false)]
+    auth: Option<AuthSchema>,
     /// The template of its system prompt.
     #[schema(min_length = 1, max_length = 100_000, nullable = false)]
     system_prompt_template: Option<String>,
@@ -84,13 +88,27 @@ pub struct AgentConfigSchema {
     limits: Option<LimitsSchema>,
 }
 
-/// What is spoken with an agent: chat completions, or plain JSON.
+/// What is spoken with an agent: chat completions, messages, or plain JSON.
 #[derive(ToSchema)]
 #[schema(as = AgentProtocol, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
 enum AgentProtocolSchema {
     Openai,
+    Anthropic,
     Http,
+}
+
+/// A header with a secret, whose value comes from the secret store at the moment of the call.
+#[derive(ToSchema)]
+#[schema(as = AgentAuth, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct AuthSchema {
+    /// The header's name in lower case. Where absent, `authorization` with `Bearer` before the value; `x-api-key` with `anthropic`.
+    #[schema(min_length = 1, max_length = 64, nullable = false, example = "x-api-key")]
+    header: Option<String>,
+    /// The secret's name.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "models.key")]
+    secret: String,
 }
 
 /// Which model answers, and how.
@@ -98,7 +116,8 @@ enum AgentProtocolSchema {
 #[schema(as = AgentModel, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
 struct ModelSchema {
-    /// Who serves the model.
+    /// Who serves the model: `openai`, `claude`, `gemini`, `grok`, `groq`, `mistral`, `openrouter`, `ollama` and `vllm` say what is spoken
+    /// and where, too.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     provider: Option<String>,
     /// The model's name, as its server knows it.
@@ -133,7 +152,8 @@ mod tests {
         let full = json!({
             "id": "writer-agent", "displayName": "Writer", "protocol": "openai", "endpoint": "https://models.example.com/v1",
             "model": { "provider": "local", "modelId": "small", "temperature": 0.2, "maxOutputTokens": 500 },
-            "systemPromptTemplate": "You write.", "limits": { "timeout": "30s" },
+            "auth": { "header": "x-api-key", "secret": "models.key" }, "systemPromptTemplate": "You write.",
+            "limits": { "timeout": "30s" },
         });
         let config = AgentConfig::check(&full).unwrap();
         assert_eq!(json!(config), full);

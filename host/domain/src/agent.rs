@@ -26,6 +26,28 @@ pub const TEMPERATURE_MAX: f64 = 2.0;
 /// An attempt holds a connection all the time; work that takes longer is not one call.
 pub const AGENT_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// In bytes of a header's name that carries a secret.
+pub const AUTH_HEADER_BYTES_MAX: usize = 64;
+/// In bytes of a secret's name.
+pub const SECRET_NAME_BYTES_MAX: usize = 64;
+const AUTHORIZATION: &str = "authorization";
+/// Headers that say what a call is, and how its bytes are read.
+const HEADERS_OF_OURS: [&str; 13] = [
+    "accept",
+    "anthropic-version",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "idempotency-key",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// An agent that is reached over HTTP. The JSON text of this is what a digest of the configuration is taken of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +64,9 @@ pub struct AgentConfig {
     /// Which model answers, and how.
     #[serde(default, skip_serializing_if = "ModelSettings::is_empty")]
     pub model: ModelSettings,
+    /// How it knows its caller; by nothing where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AgentAuth>,
     /// The template of its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt_template: Option<String>,
@@ -56,8 +81,34 @@ pub struct AgentConfig {
 pub enum AgentProtocol {
     /// Chat completions: `POST {endpoint}/chat/completions`.
     Openai,
+    /// Messages: `POST {endpoint}/messages`.
+    Anthropic,
     /// Plain JSON: `POST {endpoint}`.
     Http,
+}
+
+/// How an agent knows its caller: by a header with a secret, whose value comes from the secret store at the moment of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentAuth {
+    /// The header's name in lower case; that of the protocol where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The secret's name.
+    pub secret: String,
+}
+
+impl AgentAuth {
+    /// Name and value of the header. An `authorization` is of the scheme `Bearer` (RFC 6750) unless the secret names one itself.
+    pub fn header(&self, protocol: AgentProtocol, secret: &str) -> (&str, String) {
+        let usual = match protocol {
+            AgentProtocol::Anthropic => "x-api-key",
+            AgentProtocol::Openai | AgentProtocol::Http => AUTHORIZATION,
+        };
+        let name = self.header.as_deref().unwrap_or(usual);
+        let is_bare = name == AUTHORIZATION && !secret.contains(' ');
+        (name, if is_bare { format!("Bearer {secret}") } else { secret.to_owned() })
+    }
 }
 
 /// Which model answers, and how; of an agent, or of one step that wants it otherwise.
@@ -146,40 +197,105 @@ fn fence_content(text: &str) -> Option<&str> {
     (!info.contains('`')).then_some(content)
 }
 
-const FIELDS: [&str; 7] = ["id", "displayName", "protocol", "endpoint", "model", "systemPromptTemplate", "limits"];
-const FIELDS_NOT_YET: [(&str, &str); 1] =
-    [("auth", "secrets come in a later version; this one calls agents that need none")];
-const PROTOCOLS_NOT_YET: [&str; 2] = ["anthropic", "a2a"];
+const FIELDS: [&str; 8] =
+    ["id", "displayName", "protocol", "endpoint", "model", "auth", "systemPromptTemplate", "limits"];
+const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
 const LIMITS_NOT_YET: [(&str, &str); 2] = [
     ("maxConcurrency", "this version does not bound how many calls of an agent run at once"),
     ("requestsPerMinute", "this version does not bound how often an agent is called"),
 ];
 
+/// Providers whose name alone says what is spoken and where, as their documentation states it.
+const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
+    ("openai", AgentProtocol::Openai, "https://api.openai.com/v1"),
+    ("claude", AgentProtocol::Anthropic, "https://api.anthropic.com/v1"),
+    ("gemini", AgentProtocol::Openai, "https://generativelanguage.googleapis.com/v1beta/openai"),
+    ("grok", AgentProtocol::Openai, "https://api.x.ai/v1"),
+    ("groq", AgentProtocol::Openai, "https://api.groq.com/openai/v1"),
+    ("mistral", AgentProtocol::Openai, "https://api.mistral.ai/v1"),
+    ("openrouter", AgentProtocol::Openai, "https://openrouter.ai/api/v1"),
+    ("ollama", AgentProtocol::Openai, "http://127.0.0.1:11434/v1"),
+    ("vllm", AgentProtocol::Openai, "http://127.0.0.1:8000/v1"),
+];
+/// Providers that speak something else, and how they are reached nevertheless.
+const PROVIDERS_NOT_SERVED: [(&str, &str); 1] = [(
+    "bedrock",
+    "it wants requests that are signed for AWS; put a gateway such as LiteLLM in front, with `protocol` and `endpoint` of its own",
+)];
+
+/// What a provider's name says of an agent that does not say it itself.
+fn preset(fields: &mut Fields<'_>) -> Option<(AgentProtocol, &'static str)> {
+    let says_all = fields.object.contains_key("protocol") && fields.object.contains_key("endpoint");
+    let provider = fields.object.get("model")?.get("provider")?.as_str().filter(|_| !says_all)?.to_owned();
+    if let Some((_, why)) = PROVIDERS_NOT_SERVED.iter().find(|(name, _)| *name == provider) {
+        let detail = format!("`{provider}` cannot be reached by its name alone: {why}");
+        fields.faults.push(Fault::new("/model/provider", "agent.unsupported", detail));
+    }
+    let known = PROVIDERS.iter().find(|(name, ..)| *name == provider)?;
+    Some((known.1, known.2))
+}
+
 fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<AgentConfig> {
     let mut fields = Fields::of(value, String::new(), faults)?;
-    fields.only(&FIELDS, &FIELDS_NOT_YET);
+    fields.only(&FIELDS, &[]);
     let id = fields.required_text("id", AGENT_ID_CHARS_MAX);
     if id.as_deref().is_some_and(|id| !is_kebab_case(id)) {
         fields.fault("id", "agent.id", "an id is words of a to z and 0 to 9, joined by single hyphens");
     }
     let display_name = fields.text("displayName", DISPLAY_NAME_CHARS_MAX);
-    let protocol = fields.protocol();
-    let endpoint = fields.required_text("endpoint", ENDPOINT_BYTES_MAX);
+    let preset = preset(&mut fields);
+    let protocol = match preset {
+        Some((protocol, _)) if !fields.object.contains_key("protocol") => Some(protocol),
+        _ => fields.protocol(),
+    };
+    let endpoint = match preset {
+        Some((_, endpoint)) if !fields.object.contains_key("endpoint") => Some(endpoint.to_owned()),
+        _ => fields.required_text("endpoint", ENDPOINT_BYTES_MAX),
+    };
     if let Some(wrong) = endpoint.as_deref().and_then(endpoint_fault) {
         fields.fault("endpoint", "agent.endpoint", wrong);
     }
     let system_prompt_template = fields.text("systemPromptTemplate", SYSTEM_PROMPT_CHARS_MAX);
     let model = fields.inner("model").map(read_model).unwrap_or_default();
     let limits = fields.inner("limits").map(read_limits).unwrap_or_default();
+    let auth = fields.inner("auth").and_then(read_auth);
+    if protocol == Some(AgentProtocol::Anthropic) && model.model_id.is_none() {
+        fields.fault("model", "agent.missing", "the protocol `anthropic` wants a `modelId`");
+    }
     Some(AgentConfig {
         id: id?,
         display_name,
         protocol: protocol?,
         endpoint: endpoint?,
         model,
+        auth,
         system_prompt_template,
         limits,
     })
+}
+
+fn read_auth(mut fields: Fields<'_>) -> Option<AgentAuth> {
+    fields.only(&["header", "secret"], &[]);
+    let header =
+        fields.value("header", "a header's name in lower case that says who calls, such as `x-api-key`", |value| {
+            let name = value.as_str()?;
+            let token = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+            let ours = HEADERS_OF_OURS.contains(&name) || name.starts_with("x-armilla-");
+            (token && !ours && (1..=AUTH_HEADER_BYTES_MAX).contains(&name.len())).then(|| name.to_owned())
+        });
+    if !fields.object.contains_key("secret") {
+        fields.fault(
+            "secret",
+            "agent.missing",
+            "`secret` is missing: the name under which `PUT /secrets/:name` keeps the value",
+        );
+    }
+    let secret = fields.value("secret", "a secret's name: 1 to 64 of A-Z a-z 0-9 - _ .", |value| {
+        let name = value.as_str()?;
+        let good = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        (good && (1..=SECRET_NAME_BYTES_MAX).contains(&name.len())).then(|| name.to_owned())
+    });
+    Some(AgentAuth { header, secret: secret? })
 }
 
 fn read_model(mut fields: Fields<'_>) -> ModelSettings {
@@ -288,11 +404,12 @@ impl<'a> Fields<'a> {
         let name = self.required_text("protocol", MODEL_NAME_CHARS_MAX)?;
         match name.as_str() {
             "openai" => return Some(AgentProtocol::Openai),
+            "anthropic" => return Some(AgentProtocol::Anthropic),
             "http" => return Some(AgentProtocol::Http),
             known if PROTOCOLS_NOT_YET.contains(&known) => {
                 self.fault("protocol", "agent.unsupported", format!("`{known}` is not supported by this version"));
             }
-            _ => self.fault("protocol", "agent.value", "`protocol` is `openai` or `http`"),
+            _ => self.fault("protocol", "agent.value", "`protocol` is `openai`, `anthropic` or `http`"),
         }
         None
     }

@@ -264,9 +264,14 @@ async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
         (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
         (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
     };
+    let secret = match &config.auth {
+        Some(auth) => Some(secret_of(host, work.workspace, agent_id, &auth.secret).await?),
+        None => None,
+    };
     let call = AgentCall {
         message: input["message"].as_str().unwrap_or_default(),
         system_prompt: system_prompt.as_deref(),
+        secret: secret.as_deref(),
         model: None,
         context: &work.context,
     };
@@ -275,6 +280,16 @@ async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
     let answer = host.agents.call(&config, call).await?;
     let usage = answer.usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
     Ok(measured(input, answer.value, answerer_of(&row), usage))
+}
+
+/// The value of a secret, at the moment of the call.
+async fn secret_of(host: &Host, workspace: WorkspaceId, agent_id: &str, name: &str) -> Result<String, CallError> {
+    let sealed = host.store.sealed_secret(workspace, name).await.map_err(|error| of_store(&error))?;
+    let missing = |detail: &str| {
+        CallError::permanent("agent.secret_missing", format!("agent `{agent_id}`: the secret `{name}` {detail}"))
+    };
+    let sealed = sealed.ok_or_else(|| missing("is not there; `PUT /secrets/:name` sets it"))?;
+    host.sealing.open(workspace, name, &sealed).ok_or_else(|| missing("was sealed with another key; set it again"))
 }
 
 fn answerer_of(row: &AgentRow) -> Answerer {

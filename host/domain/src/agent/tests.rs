@@ -12,6 +12,7 @@ fn a_full_configuration_reads_back_what_it_writes() {
         "id": "writer-agent-2", "displayName": "Writer", "protocol": "openai",
         "endpoint": "https://models.example.com/v1?api-version=1",
         "model": { "provider": "local", "modelId": "small", "temperature": 0.2, "maxOutputTokens": 500 },
+        "auth": { "header": "x-api-key", "secret": "models.key" },
         "systemPromptTemplate": "You write about {{ topic }}.",
         "limits": { "timeout": "30s" },
     });
@@ -34,11 +35,10 @@ fn all_faults_come_at_once_each_with_its_place() {
         "id": "Writer Agent", "displayName": 7, "protocol": "carrier-pigeon", "endpoint": "/relative", "color": "red",
         "model": { "temperature": 3, "maxOutputTokens": 0.5, "topK": 1 },
         "systemPromptTemplate": "", "limits": { "timeout": "soon", "maxConcurrency": 4 },
-        "auth": { "header": "authorization", "secret": "key" },
+        "auth": { "header": "Content-Type", "scheme": "Basic" },
     }));
     let expected = [
         ("/color", "agent.unknown_field"),
-        ("/auth", "agent.unsupported"),
         ("/id", "agent.id"),
         ("/displayName", "agent.value"),
         ("/protocol", "agent.value"),
@@ -49,6 +49,9 @@ fn all_faults_come_at_once_each_with_its_place() {
         ("/model/maxOutputTokens", "agent.value"),
         ("/limits/maxConcurrency", "agent.unsupported"),
         ("/limits/timeout", "agent.value"),
+        ("/auth/scheme", "agent.unknown_field"),
+        ("/auth/header", "agent.value"),
+        ("/auth/secret", "agent.missing"),
     ];
     assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
 }
@@ -65,9 +68,66 @@ fn what_is_not_an_object_and_what_is_missing_is_named() {
 
 #[test]
 fn a_protocol_of_a_later_version_is_told_from_one_that_does_not_exist() {
-    for (protocol, code) in [("a2a", "agent.unsupported"), ("anthropic", "agent.unsupported"), ("x", "agent.value")] {
+    for (protocol, code) in [("a2a", "agent.unsupported"), ("x", "agent.value")] {
         let found = faults(&json!({ "id": "a", "protocol": protocol, "endpoint": "http://h" }));
         assert_eq!(found, [("/protocol".to_owned(), code.to_owned())]);
+    }
+}
+
+#[test]
+fn a_known_provider_s_name_says_what_is_spoken_and_where() {
+    for (provider, protocol, endpoint) in PROVIDERS {
+        let written = json!({ "id": "a", "model": { "provider": provider, "modelId": "m" } });
+        let config = AgentConfig::check(&written).unwrap();
+        assert_eq!((config.protocol, config.endpoint.as_str()), (protocol, endpoint));
+        assert_eq!(endpoint_fault(endpoint), None);
+        let elsewhere =
+            json!({ "id": "a", "endpoint": "http://h/v1", "model": { "provider": provider, "modelId": "m" } });
+        assert_eq!(AgentConfig::check(&elsewhere).unwrap().endpoint, "http://h/v1");
+    }
+}
+
+#[test]
+fn a_provider_that_is_not_known_or_not_served_is_told() {
+    let of = |provider: &str| json!({ "id": "a", "model": { "provider": provider } });
+    let missing =
+        [("/protocol".to_owned(), "agent.missing".to_owned()), ("/endpoint".to_owned(), "agent.missing".to_owned())];
+    assert_eq!(faults(&of("carrier-pigeon")), missing);
+    assert_eq!(faults(&of("bedrock"))[0], ("/model/provider".to_owned(), "agent.unsupported".to_owned()));
+    let mut behind_a_gateway = of("bedrock");
+    behind_a_gateway["protocol"] = json!("openai");
+    behind_a_gateway["endpoint"] = json!("http://gateway/v1");
+    assert!(AgentConfig::check(&behind_a_gateway).is_ok());
+}
+
+#[test]
+fn a_message_names_its_model() {
+    let mut config = json!({ "id": "a", "protocol": "anthropic", "endpoint": "http://h", "model": {} });
+    assert_eq!(faults(&config), [("/model".to_owned(), "agent.missing".to_owned())]);
+    config["model"]["modelId"] = json!("m");
+    assert_eq!(AgentConfig::check(&config).unwrap().protocol, AgentProtocol::Anthropic);
+}
+
+#[test]
+fn a_secret_travels_in_the_header_of_the_protocol_unless_another_one_is_named() {
+    let auth = |header: Option<&str>| AgentAuth { header: header.map(str::to_owned), secret: "key".to_owned() };
+    let header = |named, protocol, value| {
+        let auth = auth(named);
+        let (name, value) = auth.header(protocol, value);
+        format!("{name}: {value}")
+    };
+    assert_eq!(header(None, AgentProtocol::Openai, "k"), "authorization: Bearer k");
+    assert_eq!(header(None, AgentProtocol::Http, "Basic dTpw"), "authorization: Basic dTpw");
+    assert_eq!(header(None, AgentProtocol::Anthropic, "k"), "x-api-key: k");
+    assert_eq!(header(Some("api-key"), AgentProtocol::Openai, "k"), "api-key: k");
+}
+
+#[test]
+fn a_secret_does_not_travel_in_a_header_that_says_what_the_call_is() {
+    for name in ["host", "content-length", "idempotency-key", "x-armilla-run", "X-Api-Key", "a b", ""] {
+        let config =
+            json!({ "id": "a", "protocol": "http", "endpoint": "http://h", "auth": { "header": name, "secret": "k" } });
+        assert_eq!(faults(&config), [("/auth/header".to_owned(), "agent.value".to_owned())], "{name}");
     }
 }
 

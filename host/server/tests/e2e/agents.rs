@@ -1,6 +1,7 @@
 //! Registering, changing and removing agents.
 
-use armilla_testkit::agent::ScriptedAgent;
+use armilla_domain::id::WorkspaceId;
+use armilla_testkit::agent::{Answer, ScriptedAgent};
 use serde_json::json;
 
 use crate::harness::{TestServer, agent_step};
@@ -85,4 +86,34 @@ async fn an_agent_in_a_network_that_is_not_let_through_is_not_called() {
     let run = server.admin.run_steps(json!([agent_step("ask", "Hi")])).await;
     assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("agent.address_refused")), "{run:#}");
     assert_eq!(run["error"]["attempts"], 1);
+}
+
+#[tokio::test]
+async fn an_agent_s_secret_is_read_at_each_call_and_shown_nowhere() {
+    let (server, agent) = tokio::join!(TestServer::start(), ScriptedAgent::start());
+    let config = json!({ "id": "scripted", "protocol": "openai", "endpoint": agent.endpoint(), "auth": { "secret": "models.key" } });
+    let made = server.admin.post("/agents", &config).await.expect(201);
+    assert_eq!(made["agent"]["auth"], json!({ "secret": "models.key" }));
+    let workflow = server.admin.create(json!({ "steps": [agent_step("ask", "Hi")] })).await;
+
+    let without = server.admin.run(&workflow, json!({})).await;
+    assert_eq!(without["error"]["code"], "agent.secret_missing", "{without:#}");
+    assert!(agent.calls().is_empty());
+
+    for value in ["first-value-of-it", "second-value-of-it"] {
+        server.admin.put("/secrets/models.key", &json!({ "value": value })).await.expect(200);
+        // One that repeats what it was sent.
+        agent.answers(Answer::text(format!("You said Bearer {value}.")));
+        let run = server.admin.run(&workflow, json!({})).await;
+        assert_eq!(agent.calls().last().unwrap().header("authorization"), format!("Bearer {value}"));
+        assert_eq!(run["vars"]["ask"], "You said Bearer [secret].", "{run:#}");
+        let steps = server.admin.get(&format!("/runs/{}/steps", run["id"].as_str().unwrap())).await.expect(200);
+        assert!(!steps.to_string().contains(value), "{steps:#}");
+    }
+
+    // The same name in another workspace is another secret.
+    let other = server.admin_of(WorkspaceId::from_parts(1, [1; 10]));
+    other.post("/agents", &config).await.expect(201);
+    let run = other.run_steps(json!([agent_step("ask", "Hi")])).await;
+    assert_eq!(run["error"]["code"], "agent.secret_missing", "{run:#}");
 }
