@@ -93,7 +93,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<(), DemoError> {
     }));
 
     terminal::heading("Armilla demo");
-    let mut server = server::Server::spawn(&args, plugins.folder())?;
+    let mut server = server::Server::spawn(&args, plugins.watched())?;
     let told = tokio::select! {
         told = tell(&mut server, &args, &mut plugins, agents_at) => told,
         () = ending.asked() => Err(DemoError::Interrupted),

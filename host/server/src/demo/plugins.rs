@@ -39,7 +39,7 @@ impl Plugins {
     }
 
     /// Where the server looks for plugins.
-    pub(super) fn folder(&self) -> &Path {
+    pub(super) fn watched(&self) -> &Path {
         &self.link
     }
 
@@ -143,7 +143,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let data_dir = place.path().join("data");
         let mut plugins = Plugins::prepare(&data_dir, &folder, None).unwrap();
-        let link = plugins.folder().to_owned();
+        let link = plugins.watched().to_owned();
         assert!(fs::read_dir(&link).is_err());
         plugins.show().unwrap();
         assert!(fs::read_dir(&link).is_ok());
