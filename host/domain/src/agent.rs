@@ -232,7 +232,9 @@ fn preset(fields: &mut Fields<'_>) -> Option<(AgentProtocol, &'static str)> {
         fields.faults.push(Fault::new("/model/provider", "agent.unsupported", detail));
     }
     let known = PROVIDERS.iter().find(|(name, ..)| *name == provider)?;
-    Some((known.1, known.2))
+    // Whoever speaks something else with it does so at another place.
+    let speaks_so = fields.object.get("protocol").is_none_or(|spoken| *spoken == serde_json::json!(known.1));
+    speaks_so.then_some((known.1, known.2))
 }
 
 fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<AgentConfig> {

@@ -56,11 +56,12 @@ impl Store {
     pub async fn places_of_ancestors(&self, run: RunId, line: &Line) -> Result<i64, StoreError> {
         let held = sqlx::query_scalar!(
             r#"with recursive up as (
-                select id, parent_run, workflow_id, concurrency_key, admitted from runs where id = $1
+                select id, parent_run, workflow_id, concurrency_key, admitted, finished_at from runs where id = $1
                 union all
-                select r.id, r.parent_run, r.workflow_id, r.concurrency_key, r.admitted from up join runs r on r.id = up.parent_run
+                select r.id, r.parent_run, r.workflow_id, r.concurrency_key, r.admitted, r.finished_at
+                from up join runs r on r.id = up.parent_run
             )
-            select count(*) as "held!" from up where workflow_id = $2 and concurrency_key = $3 and admitted"#,
+            select count(*) as "held!" from up where workflow_id = $2 and concurrency_key = $3 and admitted and finished_at is null"#,
             run.uuid(),
             line.workflow.uuid(),
             line.key,

@@ -101,6 +101,13 @@ fn a_provider_that_is_not_known_or_not_served_is_told() {
 }
 
 #[test]
+fn a_provider_that_is_spoken_with_otherwise_wants_an_endpoint() {
+    let of = |protocol: &str| json!({ "id": "a", "protocol": protocol, "model": { "provider": "ollama" } });
+    assert_eq!(AgentConfig::check(&of("openai")).unwrap().endpoint, "http://127.0.0.1:11434/v1");
+    assert_eq!(faults(&of("http")), [("/endpoint".to_owned(), "agent.missing".to_owned())]);
+}
+
+#[test]
 fn a_message_names_its_model() {
     let mut config = json!({ "id": "a", "protocol": "anthropic", "endpoint": "http://h", "model": {} });
     assert_eq!(faults(&config), [("/model".to_owned(), "agent.missing".to_owned())]);

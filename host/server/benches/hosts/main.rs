@@ -231,7 +231,6 @@ async fn recovery(place: &Place, one: Host, tables: &mut Tables, open: &watch::S
         tokio::time::sleep(POLL).await;
     }
     let two = Host::start(&place.folder, "two", &place.database_url, Some(&plugins())).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
     one.kill();
     let killed = Instant::now();
     open.send(true).unwrap();
