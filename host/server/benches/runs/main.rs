@@ -24,10 +24,6 @@ use crate::floor::Floor;
 use crate::load::{Slice, drive};
 use crate::server::Server;
 
-// The program's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Floor and server take turns this often; each figure is the median of so many.
 const ROUNDS: u32 = 5;
 const IN_FLIGHT: [usize; 3] = [1, 32, 256];
