@@ -7,16 +7,17 @@ use armilla_egress::{EgressError, HeaderMap, OutboundAnswer};
 use chrono::DateTime;
 use serde_json::Value;
 
+use crate::call::essence_of;
 use crate::{FAILURE_MESSAGE_CHARS_MAX, RETRY_AFTER_SECONDS_MAX};
 
 /// No answer came.
 pub(crate) fn of_egress(agent: &str, error: &EgressError) -> CallError {
     let (class, code) = match error {
         EgressError::Timeout { .. } => (ErrorClass::Timeout, "agent.timeout"),
-        EgressError::Connect { .. }
-        | EgressError::Tls { .. }
-        | EgressError::Protocol { .. }
-        | EgressError::Setup { .. } => (ErrorClass::Unavailable, "agent.unavailable"),
+        EgressError::Tls { .. } => (ErrorClass::Unavailable, "agent.tls"),
+        EgressError::Connect { .. } | EgressError::Protocol { .. } | EgressError::Setup { .. } => {
+            (ErrorClass::Unavailable, "agent.unavailable")
+        }
         EgressError::BadUrl { .. } => (ErrorClass::Permanent, "agent.bad_endpoint"),
         EgressError::AnswerTooLarge { .. } => (ErrorClass::Permanent, "agent.answer_too_large"),
         EgressError::RefusedAddress { host } => {
@@ -36,6 +37,7 @@ pub(crate) fn of_status(agent: &str, answer: &OutboundAnswer) -> CallError {
     let (class, code) = match status {
         408 | 425 => (ErrorClass::Timeout, "agent.timeout"),
         429 => (ErrorClass::RateLimited, "agent.rate_limited"),
+        300..400 => (ErrorClass::Permanent, "agent.redirected"),
         500.. => (ErrorClass::Server, "agent.server_error"),
         _ => (ErrorClass::Permanent, "agent.refused"),
     };
@@ -52,8 +54,30 @@ pub(crate) fn of_status(agent: &str, answer: &OutboundAnswer) -> CallError {
 }
 
 /// An answer came that the protocol cannot read.
-pub(crate) fn of_answer(agent: &str, reason: &str) -> CallError {
-    CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{agent}`: {reason}"))
+pub(crate) fn of_answer(agent: &str, reason: &str, answer: &OutboundAnswer) -> CallError {
+    let what = match essence_of(&answer.headers).as_str() {
+        "text/html" => "; it is a page of HTML, so that the endpoint may be the wrong one",
+        _ => "",
+    };
+    CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{agent}`: {reason}{what}"))
+        .with_evidence(&String::from_utf8_lossy(&answer.body))
+}
+
+/// A success came without a body.
+pub(crate) fn of_nothing(agent: &str, status: u16) -> CallError {
+    let message = format!("agent `{agent}` answered {status} with nothing in it");
+    CallError::new(ErrorClass::Server, "agent.empty_answer", message)
+}
+
+/// A stream broke off.
+pub(crate) fn of_stream(agent: &str, reason: &str) -> CallError {
+    CallError::new(ErrorClass::Server, "agent.stream_cut", format!("agent `{agent}`: {reason}"))
+}
+
+/// The step gives the agent tools, and the protocol has none.
+pub(crate) fn of_tools(agent: &str) -> CallError {
+    let message = format!("agent `{agent}`: its protocol knows no tools; `openai` and `anthropic` do");
+    CallError::permanent("agent.tools_unsupported", message)
 }
 
 /// The endpoint is not a URL that can be called.

@@ -2,12 +2,15 @@
 
 use armilla_domain::agent::{ModelSettings, answer_value};
 use armilla_domain::json::is_too_deep;
+use armilla_domain::talk::Turn;
 use serde_json::{Map, Value, json};
 
-use crate::call::{AgentAnswer, AgentCall};
+use crate::answer::AgentAnswer;
+use crate::call::AgentCall;
+use crate::conversation::complaint;
 
 pub(crate) fn request(agent_id: &str, call: &AgentCall<'_>, model: &ModelSettings) -> Value {
-    json!({
+    let mut body = json!({
         "agentId": agent_id,
         "message": call.message,
         "systemPrompt": call.system_prompt,
@@ -16,7 +19,14 @@ pub(crate) fn request(agent_id: &str, call: &AgentCall<'_>, model: &ModelSetting
         "stepId": call.context.step_id,
         "visit": call.context.visit,
         "attempt": call.context.attempt,
-    })
+    });
+    if let Some(schema) = call.output_schema {
+        body["outputSchema"] = Value::clone(schema.as_written());
+    }
+    if let Some(Turn::AnswerRefused { text, why, .. }) = call.talk.last().map(|turn| &**turn) {
+        body["refused"] = json!({ "answer": text, "why": complaint(why) });
+    }
+    body
 }
 
 /// `{"output": …}` gives that value, `{"message": "…"}` that text, any other JSON is the value itself, and what is not JSON
@@ -32,6 +42,19 @@ pub(crate) fn answer(body: &[u8], says_json: bool) -> Result<AgentAnswer, &'stat
             Ok(of_value(Value::String(text.to_owned())))
         }
     }
+}
+
+/// The whole answer as a value, for a configuration that says what is what in it.
+pub(crate) fn whole(body: &[u8]) -> Result<AgentAnswer, &'static str> {
+    let value: Value = match serde_json::from_slice(body) {
+        Ok(value) if is_too_deep(&value) => return Err("its answer nests too deep"),
+        Ok(value) => value,
+        Err(_) => {
+            Value::String(str::from_utf8(body).map_err(|_| "its answer is neither JSON nor text in UTF-8")?.to_owned())
+        }
+    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(AgentAnswer { value, ..AgentAnswer::of_text(text) })
 }
 
 fn of_object(mut fields: Map<String, Value>) -> AgentAnswer {
@@ -56,5 +79,5 @@ fn of_value(value: Value) -> AgentAnswer {
         }
         other => (other.to_string(), other),
     };
-    AgentAnswer { text, value, usage: None, model: None }
+    AgentAnswer { value, ..AgentAnswer::of_text(text) }
 }

@@ -2,14 +2,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod answer;
 mod anthropic;
 mod call;
+mod conversation;
 mod failure;
 mod headers;
 mod http;
 mod openai;
+mod sse;
 
-pub use call::{AgentAnswer, AgentCall, Agents, TokenUsage};
+pub use answer::{AgentAnswer, TokenUsage};
+pub use call::{AgentCall, Agents, Deltas, ToolOffer};
 
 /// Larger answers are documents, which belong into a store and not into a run's variables.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;

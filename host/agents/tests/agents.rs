@@ -27,19 +27,14 @@ async fn an_openai_agent_is_asked_for_a_chat_completion() {
     };
     let over = ModelSettings { model_id: Some("large".into()), ..ModelSettings::default() };
     let context = context();
-    let call = AgentCall {
-        message: "Write",
-        system_prompt: Some("You write."),
-        secret: None,
-        model: Some(&over),
-        context: &context,
-    };
+    let call = AgentCall { system_prompt: Some("You write."), model: Some(&over), ..AgentCall::new("Write", &context) };
 
     let answer = agents().call(&agent, call).await.unwrap();
 
     let expected = AgentAnswer {
         text: "A fine text.".into(),
         value: json!("A fine text."),
+        calls: Vec::new(),
         usage: Some(TokenUsage { input: 7, output: 5 }),
         model: Some("scripted-1".into()),
     };
@@ -82,6 +77,7 @@ async fn an_anthropic_agent_is_sent_a_message_with_the_key_in_the_header_of_the_
     let expected = AgentAnswer {
         text: "A fine text.".into(),
         value: json!("A fine text."),
+        calls: Vec::new(),
         usage: Some(TokenUsage { input: 7, output: 5 }),
         model: Some("m-1-20300131".into()),
     };
@@ -381,6 +377,7 @@ fn context() -> CallContext {
         step_id: "draft".into(),
         visit: 3,
         attempt: 1,
+        turn: 0,
         timeout: Duration::from_secs(10),
         traceparent: None,
     }

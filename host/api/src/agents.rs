@@ -3,8 +3,8 @@
 mod handlers;
 
 use armilla_domain::agent::AgentConfig;
-use armilla_engine::AgentView;
-use serde::Serialize;
+use armilla_engine::{AgentVersionView, AgentView};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use self::handlers::*;
@@ -12,6 +12,8 @@ use crate::wire::Timestamp;
 
 /// The most that a list of agents gives at once.
 pub const AGENTS_PAGE_MAX: u32 = 100;
+/// The most that a list of an agent's versions gives at once.
+pub const AGENT_VERSIONS_PAGE_MAX: u32 = 100;
 
 /// An agent that is reached over HTTP.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -42,6 +44,65 @@ impl From<AgentView> for AgentBody {
 pub struct AgentResponse {
     /// The agent.
     pub agent: AgentBody,
+}
+
+/// What an agent was.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AgentVersion)]
+pub struct AgentVersionBody {
+    /// How it was configured.
+    #[serde(flatten)]
+    #[schema(value_type = AgentConfigSchema)]
+    pub config: AgentConfig,
+    /// Which version, from 1.
+    #[schema(minimum = 1)]
+    pub version: i32,
+    /// Who made it; null where that is not known.
+    #[schema(required = true)]
+    pub created_by: Option<String>,
+    /// The version whose configuration it took up again; null where none.
+    #[schema(required = true)]
+    pub restored_from: Option<i32>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl From<AgentVersionView> for AgentVersionBody {
+    fn from(view: AgentVersionView) -> Self {
+        let AgentVersionView { config, version, created_by, restored_from, created_at } = view;
+        Self { config, version, created_by, restored_from, created_at: created_at.into() }
+    }
+}
+
+/// One version of an agent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AgentVersionResponse {
+    /// The version.
+    pub version: AgentVersionBody,
+}
+
+/// A page of versions, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentVersionsResponse {
+    /// The versions.
+    pub versions: Vec<AgentVersionBody>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
+/// A copy to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CloneAgent {
+    /// The copy's id.
+    #[schema(max_length = 64, example = "research-agent-2")]
+    pub id: String,
+    /// The copy's name; the original's where absent.
+    #[schema(nullable = false)]
+    pub display_name: Option<String>,
 }
 
 /// A page of agents, by id.
@@ -86,6 +147,45 @@ pub struct AgentConfigSchema {
     /// Bounds of its own.
     #[schema(nullable = false)]
     limits: Option<LimitsSchema>,
+    /// How it is asked for JSON: by a schema, by the wish for JSON, or in words. What the protocol and the provider take where absent.
+    #[schema(nullable = false)]
+    structured_output: Option<StructuredOutputSchema>,
+    /// The agent that is asked where this one cannot be reached, takes too long, fails, or is asked too often.
+    #[schema(max_length = 64, nullable = false)]
+    fallback_agent_id: Option<String>,
+    /// What its tokens cost.
+    #[schema(nullable = false)]
+    price: Option<PriceSchema>,
+    /// With the protocol `http`: the body that is sent, with templates in strings of any depth over `message`, `systemPrompt`, `model`,
+    /// `outputSchema`, `refused`, `agentId`, `runId`, `stepId`, `visit` and `attempt`.
+    #[schema(nullable = false)]
+    request: Option<serde_json::Value>,
+    /// With the protocol `http`: the expression that picks the answer out of `body`, what the agent sent.
+    #[schema(nullable = false, example = "body.reply.text")]
+    response: Option<String>,
+}
+
+/// How an agent is asked for JSON.
+#[derive(ToSchema)]
+#[schema(as = StructuredOutput, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+enum StructuredOutputSchema {
+    Schema,
+    Json,
+    None,
+}
+
+/// US dollars for a million tokens.
+#[derive(ToSchema)]
+#[schema(as = TokenPrice, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct PriceSchema {
+    /// Of those that the model reads.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    input_per_million: f64,
+    /// Of those that it writes.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    output_per_million: f64,
 }
 
 /// What is spoken with an agent: chat completions, messages, or plain JSON.
@@ -138,6 +238,12 @@ struct LimitsSchema {
     /// Bound on one attempt: a duration such as `30s`, at most `1h`.
     #[schema(nullable = false, example = "30s")]
     timeout: Option<String>,
+    /// Calls under way at once, on all hosts together.
+    #[schema(minimum = 1, maximum = 10_000, nullable = false)]
+    max_concurrency: Option<u32>,
+    /// Calls that begin within any minute, on all hosts together: a tenth of them may come at once, the others follow evenly.
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
+    requests_per_minute: Option<u32>,
 }
 
 #[cfg(test)]
@@ -153,7 +259,9 @@ mod tests {
             "id": "writer-agent", "displayName": "Writer", "protocol": "openai", "endpoint": "https://models.example.com/v1",
             "model": { "provider": "local", "modelId": "small", "temperature": 0.2, "maxOutputTokens": 500 },
             "auth": { "header": "x-api-key", "secret": "models.key" }, "systemPromptTemplate": "You write.",
-            "limits": { "timeout": "30s" },
+            "limits": { "timeout": "30s", "maxConcurrency": 4, "requestsPerMinute": 60 },
+            "structuredOutput": "json", "fallbackAgentId": "other-agent",
+            "price": { "inputPerMillion": 0.5, "outputPerMillion": 1.5 },
         });
         let config = AgentConfig::check(&full).unwrap();
         assert_eq!(json!(config), full);

@@ -14,6 +14,7 @@ use armilla_domain::call::Answerer;
 use armilla_domain::id::{RunId, WorkflowId};
 use armilla_domain::journal::{Failure, Usage};
 use armilla_domain::run::{AttemptRecord, AttemptStatus, RunStatus};
+use armilla_domain::talk::Turn;
 use armilla_engine::RunView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -77,6 +78,39 @@ pub struct RunSummaryBody {
     /// The run that it was forked from; null where from none.
     #[schema(required = true, value_type = Option<String>)]
     pub forked_from: Option<RunId>,
+    /// The tokens of all its agent calls and what they cost, as far as the agents say; null where none did, and in a list before its end.
+    #[schema(required = true, value_type = Option<UsageSchema>)]
+    pub usage: Option<UsageBody>,
+}
+
+/// Tokens and what they cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageBody {
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: Option<f64>,
+}
+
+impl From<Usage> for UsageBody {
+    fn from(usage: Usage) -> Self {
+        let Usage { input_tokens, output_tokens, cost_micros } = usage;
+        Self { input_tokens, output_tokens, cost_usd: cost_micros.map(|micros| micros as f64 / 1e6) }
+    }
+}
+
+/// A turn between an agent and its step: what went on before the answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StepTurn)]
+pub struct TurnBody {
+    /// When.
+    pub at: Timestamp,
+    /// What, and all that belongs to it: `toolsAsked` with the calls that the model asked for, `toolAllowed`, `toolAnswered` with the
+    /// tool's output or error, `answerRefused` with the answer and what was wrong with it, `taskBegun`, `inputRequired`, `inputGiven`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub turn: Value,
 }
 
 /// A run.
@@ -110,6 +144,7 @@ impl From<&RunView> for RunSummaryBody {
             finished_at: view.finished_at.map(Timestamp),
             parent_run_id: view.parent,
             forked_from: view.forked_from,
+            usage: view.usage.map(Into::into),
         }
     }
 }
@@ -182,9 +217,11 @@ pub struct StepBody {
     /// Who answered, exactly; null where nobody did.
     #[schema(required = true, value_type = Option<AnswererSchema>)]
     pub answerer: Option<Answerer>,
-    /// Tokens, where an agent said.
+    /// Tokens of all its calls, where an agent said.
     #[schema(required = true, value_type = Option<UsageSchema>)]
-    pub usage: Option<Usage>,
+    pub usage: Option<UsageBody>,
+    /// What went on between an agent and its step before it answered, in order.
+    pub turns: Vec<TurnBody>,
     /// Which item of the innermost `forEach`, from 0, or which pass of the innermost `loop`, from 1, or which branch of the
     /// innermost `parallel`, from 0, it belongs to; null on the main line and in a block.
     #[schema(required = true)]
@@ -199,7 +236,9 @@ pub struct StepBody {
 
 impl From<(AttemptRecord, &'static str)> for StepBody {
     fn from((record, kind): (AttemptRecord, &'static str)) -> Self {
-        let (answerer, usage) = record.measured.map_or((None, None), |measured| (measured.answerer, measured.usage));
+        let of_turns = record.turns.iter().filter_map(|(_, turn)| turn.measured()?.usage);
+        let of_the_end = record.measured.as_ref().and_then(|measured| measured.usage);
+        let usage = of_turns.chain(of_the_end).reduce(Usage::and);
         Self {
             index: record.visit.scope.slot().and_then(|slot| slot.parse().ok()),
             child_run_id: record.child,
@@ -216,10 +255,26 @@ impl From<(AttemptRecord, &'static str)> for StepBody {
             started_at: record.started_at.into(),
             finished_at: record.finished_at.map(Timestamp),
             duration_ms: record.duration_ms,
-            answerer,
-            usage,
+            answerer: record.measured.and_then(|measured| measured.answerer),
+            usage: usage.map(Into::into),
+            turns: record.turns.iter().map(|(at, turn)| TurnBody { at: (*at).into(), turn: shown(turn) }).collect(),
         }
     }
+}
+
+/// A turn as it is shown: without what is the step's to tell.
+fn shown(turn: &Turn) -> Value {
+    let mut shown = serde_json::to_value(turn).unwrap_or_default();
+    if let Some(fields) = shown.as_object_mut() {
+        let measured = fields.shift_remove("measured");
+        if let Some(duration) = measured.as_ref().and_then(|measured| measured.get("durationMs")) {
+            fields.insert("durationMs".to_owned(), duration.clone());
+        }
+        if let Some(answerer) = measured.as_ref().and_then(|measured| measured.get("answerer")) {
+            fields.insert("answerer".to_owned(), answerer.clone());
+        }
+    }
+    shown
 }
 
 /// The steps of a run, in the order in which they began.
@@ -275,6 +330,9 @@ pub(crate) struct FailureSchema {
     message: String,
     /// How many attempts were made.
     attempts: u32,
+    /// The beginning of what the other side answered, where that is what was wrong.
+    #[schema(nullable = false)]
+    evidence: Option<String>,
 }
 
 /// Who answered a call, exactly.
@@ -292,7 +350,7 @@ struct AnswererSchema {
     digest: String,
 }
 
-/// Tokens of one agent call, as the agent counts them.
+/// Tokens, as agents count them, and what they cost.
 #[derive(ToSchema)]
 #[schema(as = Usage, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
@@ -301,6 +359,9 @@ struct UsageSchema {
     input_tokens: u64,
     /// Written by the model.
     output_tokens: u64,
+    /// What that cost, in US dollars, by the prices that were known at the time of the call; null where none was.
+    #[schema(required = true)]
+    cost_usd: Option<f64>,
 }
 
 #[cfg(test)]

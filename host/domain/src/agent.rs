@@ -28,6 +28,15 @@ pub const TEMPERATURE_MAX: f64 = 2.0;
 /// An attempt holds a connection all the time; work that takes longer is not one call.
 pub const AGENT_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Calls of one agent under way at once that a configuration may allow: far more than servers of models take.
+pub const AGENT_CONCURRENCY_MAX: u64 = 10_000;
+/// Calls of one agent in a minute that a configuration may allow.
+pub const REQUESTS_PER_MINUTE_MAX: u64 = 1_000_000;
+/// US dollars for a million tokens: far beyond what any model costs.
+pub const TOKEN_PRICE_MAX: f64 = 1_000_000.0;
+/// Bytes of a mapped request as JSON, and of the expression that reads its answer.
+pub const MAPPING_BYTES_MAX: usize = 64 * 1024;
+
 /// In bytes of a header's name that carries a secret.
 pub const AUTH_HEADER_BYTES_MAX: usize = 64;
 /// In bytes of a secret's name.
@@ -59,6 +68,52 @@ pub struct AgentConfig {
     /// Bounds of its own.
     #[serde(default, skip_serializing_if = "AgentLimits::is_empty")]
     pub limits: AgentLimits,
+    /// How it is asked for JSON; what [`AgentConfig::structured_output`] says where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structured_output: Option<StructuredOutput>,
+    /// The agent that is asked where this one fails in a way that may pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_agent_id: Option<String>,
+    /// What its tokens cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<TokenPrice>,
+    /// With the protocol `http`: what is sent, with templates in strings of any depth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
+    /// With the protocol `http`: the expression that gives the answer's value out of its `body`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+}
+
+/// How an agent is asked for an answer that is JSON of a certain form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StructuredOutput {
+    /// It takes a schema: chat completions' `response_format` of the type `json_schema`.
+    Schema,
+    /// It takes the wish for JSON, and is told the schema in words: `response_format` of the type `json_object`.
+    Json,
+    /// It is told in words.
+    None,
+}
+
+/// What tokens cost, in US dollars for a million of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenPrice {
+    /// Those that the model reads.
+    pub input_per_million: f64,
+    /// Those that it writes.
+    pub output_per_million: f64,
+}
+
+impl TokenPrice {
+    /// What so many tokens cost, in millionths of a dollar.
+    pub fn micros(&self, input_tokens: u64, output_tokens: u64) -> u64 {
+        // A dollar for a million is a millionth for one.
+        let micros = self.input_per_million * input_tokens as f64 + self.output_per_million * output_tokens as f64;
+        micros.round() as u64
+    }
 }
 
 /// What is spoken with an agent.
@@ -122,6 +177,12 @@ pub struct AgentLimits {
     /// Bound on one attempt, where the step does not set a shorter one.
     #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How many calls of it may be under way at once, on all hosts together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// How many calls of it may begin within a minute, on all hosts together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
 }
 
 impl AgentConfig {
@@ -138,9 +199,28 @@ impl AgentConfig {
             _ => Err(faults),
         }
     }
+
+    /// How it is asked for JSON.
+    pub fn structured_output(&self) -> StructuredOutput {
+        let usual = match (self.protocol, self.model.provider.as_deref()) {
+            // Only some of its models take a schema.
+            (AgentProtocol::Openai, Some("groq")) => StructuredOutput::Json,
+            (AgentProtocol::Openai, _) => StructuredOutput::Schema,
+            _ => StructuredOutput::None,
+        };
+        self.structured_output.unwrap_or(usual)
+    }
 }
 
 impl ModelSettings {
+    /// Reads what one step wants otherwise: all but the provider, which says where an agent is.
+    ///
+    /// # Errors
+    /// Every fault, with pointers into these settings.
+    pub fn check_for_step(value: &Value) -> Result<Self, Vec<Fault>> {
+        read::step_model(value)
+    }
+
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -159,7 +239,31 @@ impl ModelSettings {
     }
 }
 
+/// An even pace with room for a few calls at once, so that no minute has more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How far calls are apart in the long run.
+    pub interval: Duration,
+    /// How much earlier than that one may come.
+    pub burst: Duration,
+}
+
+impl Pace {
+    /// The pace of so many calls in any minute: a tenth of them may come at once, the others follow evenly (GCRA).
+    pub fn of(requests_per_minute: u32) -> Self {
+        let most = requests_per_minute.max(1);
+        let at_once = (most / 10).max(1);
+        let interval = Duration::from_secs(60) / (most - at_once + 1);
+        Self { interval, burst: interval * (at_once - 1) }
+    }
+}
+
 impl AgentLimits {
+    /// How fast calls may follow each other, where that is bounded.
+    pub fn pace(&self) -> Option<Pace> {
+        self.requests_per_minute.map(Pace::of)
+    }
+
     /// Whether nothing is bounded.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -174,6 +278,17 @@ pub fn answer_value(text: &str) -> Value {
         Ok(value @ (Value::Object(_) | Value::Array(_))) if !is_too_deep(&value) => value,
         _ => Value::String(text.to_owned()),
     }
+}
+
+/// What the whole text, or the one code fence it consists of, is as JSON.
+///
+/// # Errors
+/// Why it is none, without a word of it.
+pub fn json_of_text(text: &str) -> Result<Value, String> {
+    let whole = text.trim();
+    let value: Value = serde_json::from_str(fence_content(whole).unwrap_or(whole))
+        .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
+    if is_too_deep(&value) { Err("it nests too deep".to_owned()) } else { Ok(value) }
 }
 
 /// What stands between the first and the last line of a text that begins and ends with a fence.

@@ -22,6 +22,8 @@ pub struct CallContext {
     pub visit: u32,
     /// Which try of the visit this is, from 1.
     pub attempt: u32,
+    /// How many turns of the visit went before this call.
+    pub turn: u32,
     /// How long the attempt may take.
     pub timeout: Duration,
     /// The W3C `traceparent` to pass on, where the run's caller sent one.
@@ -29,9 +31,14 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// The same for every attempt of one visit, so that a receiver can tell a repeated call from a new one.
+    /// The same for every attempt of one visit, so that a receiver can tell a repeated call from a new one. Calls of later turns
+    /// of a visit add the turn's number.
     pub fn idempotency_key(&self) -> String {
-        format!("{}:{}:{}", self.run_id, self.step_id, self.visit)
+        let Self { run_id, step_id, visit, .. } = self;
+        match self.turn {
+            0 => format!("{run_id}:{step_id}:{visit}"),
+            turn => format!("{run_id}:{step_id}:{visit}:{turn}"),
+        }
     }
 }
 
@@ -65,12 +72,25 @@ pub struct CallError {
     /// How long the other side asked to wait before the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// What the other side answered, where that is what was wrong: at most [`EVIDENCE_CHARS_MAX`] characters of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
+
+/// Characters of an answer that an error keeps: enough to see what it was.
+pub const EVIDENCE_CHARS_MAX: usize = 1_000;
 
 impl CallError {
     /// An error of `class`, without a wish for when to come back.
     pub fn new(class: ErrorClass, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), class, retry_after: None }
+        Self { code: code.into(), message: message.into(), class, retry_after: None, evidence: None }
+    }
+
+    /// The same, with the beginning of what was answered.
+    #[must_use]
+    pub fn with_evidence(mut self, answered: &str) -> Self {
+        self.evidence = Some(answered.chars().take(EVIDENCE_CHARS_MAX).collect());
+        self
     }
 
     /// An error that no retry can help.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::call::{Answerer, CallError};
 use crate::id::RunId;
 use crate::plugin::Pin;
+use crate::talk::Turn;
 
 /// One line of a run's journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,16 @@ pub struct Failure {
     pub message: String,
     /// How many attempts were made.
     pub attempts: u32,
+    /// What the other side answered, where that is what was wrong: the beginning of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+impl Failure {
+    /// A failure of the run itself, or of what never was an attempt.
+    pub fn new(step_id: Option<String>, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { step_id, code: code.into(), message: message.into(), attempts: 0, evidence: None }
+    }
 }
 
 /// An event that somebody sent to a run.
@@ -129,6 +140,25 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Written by the model.
     pub output_tokens: u64,
+    /// What that cost, in millionths of a US dollar, by the prices that were known at the time of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros: Option<u64>,
+}
+
+impl Usage {
+    /// Both together. What has no price adds none.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let cost_micros = match (self.cost_micros, other.cost_micros) {
+            (None, None) => None,
+            (one, two) => Some(one.unwrap_or(0).saturating_add(two.unwrap_or(0))),
+        };
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cost_micros,
+        }
+    }
 }
 
 /// What happened. The tag is the entry's kind in the store.
@@ -171,6 +201,20 @@ pub enum Event {
         retry_at: DateTime<Utc>,
         /// How long it took.
         duration_ms: u64,
+    },
+    /// A turn between an agent and its step.
+    #[serde(rename = "step.turn")]
+    StepTurn {
+        /// Of which visit.
+        #[serde(skip)]
+        visit: Visit,
+        /// In which try, from 1.
+        attempt: u32,
+        /// It.
+        turn: Arc<Turn>,
+        /// The number of the signal that it took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<u64>,
     },
     /// A `workflow` step's run exists.
     #[serde(rename = "step.child_started")]
@@ -314,6 +358,7 @@ impl Event {
         match self {
             Self::StepStarted { visit, .. }
             | Self::AttemptFailed { visit, .. }
+            | Self::StepTurn { visit, .. }
             | Self::ChildStarted { visit, .. }
             | Self::PassStarted { visit, .. }
             | Self::StepSucceeded { visit, .. }
@@ -329,6 +374,7 @@ impl Event {
             Self::RunStarted { .. } => "run.started",
             Self::StepStarted { .. } => "step.started",
             Self::AttemptFailed { .. } => "step.attempt_failed",
+            Self::StepTurn { .. } => "step.turn",
             Self::ChildStarted { .. } => "step.child_started",
             Self::PassStarted { .. } => "loop.pass_started",
             Self::StepSucceeded { .. } => "step.succeeded",
@@ -372,6 +418,7 @@ impl Event {
             match &mut event {
                 Self::StepStarted { visit, .. }
                 | Self::AttemptFailed { visit, .. }
+                | Self::StepTurn { visit, .. }
                 | Self::ChildStarted { visit, .. }
                 | Self::PassStarted { visit, .. }
                 | Self::StepSucceeded { visit, .. }

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent;
+pub mod breaker;
 pub mod call;
 pub mod definition;
 pub mod duration;
@@ -15,4 +16,5 @@ pub mod json;
 pub mod plugin;
 pub mod retry;
 pub mod run;
+pub mod talk;
 pub mod template;

@@ -1,9 +1,10 @@
 //! Commands on agents.
 
 use armilla_domain::agent::AgentConfig;
-use armilla_domain::fault::Fault;
+use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::WorkspaceId;
-use armilla_store::{AgentRow, StoreError};
+use armilla_domain::template::Templates;
+use armilla_store::{AgentRow, AgentVersionRow, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
@@ -23,15 +24,39 @@ pub struct AgentView {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What an agent was.
+#[derive(Debug, Clone)]
+pub struct AgentVersionView {
+    /// How it was reached and what it was told.
+    pub config: AgentConfig,
+    /// From 1.
+    pub version: i32,
+    /// Who made it.
+    pub created_by: Option<String>,
+    /// The version whose configuration it took up again.
+    pub restored_from: Option<i32>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
 impl Engine {
     /// Checks a configuration and keeps it as a new agent.
     ///
     /// # Errors
     /// [`CommandError::Invalid`] with every fault, [`CommandError::AgentExists`] where the id is taken.
-    pub async fn create_agent(&self, workspace: WorkspaceId, config: &Value) -> Result<AgentView, CommandError> {
+    pub async fn create_agent(
+        &self,
+        workspace: WorkspaceId,
+        config: &Value,
+        by: &str,
+    ) -> Result<AgentView, CommandError> {
         let config = self.check_agent(config)?;
+        self.keep_new(workspace, config, by).await
+    }
+
+    async fn keep_new(&self, workspace: WorkspaceId, config: AgentConfig, by: &str) -> Result<AgentView, CommandError> {
         let text = text_of(&config)?;
-        let row = self.host.store.create_agent(workspace, &config.id, &text).await?;
+        let row = self.host.store.create_agent(workspace, &config.id, &text, by).await?;
         let row = row.ok_or_else(|| CommandError::AgentExists(config.id.clone()))?;
         info!(agent.id = %config.id, workspace.id = %workspace, "Agent `{}` was created", config.id);
         Ok(view(row)?)
@@ -46,6 +71,7 @@ impl Engine {
         workspace: WorkspaceId,
         id: &str,
         config: &Value,
+        by: &str,
     ) -> Result<AgentView, CommandError> {
         let mut config = config.clone();
         // The id is in the address already; a body may repeat it, and may not contradict it.
@@ -57,7 +83,7 @@ impl Engine {
             }
         }
         let config = self.check_agent(&config)?;
-        let row = self.host.store.replace_agent(workspace, id, &text_of(&config)?).await?;
+        let row = self.host.store.replace_agent(workspace, id, &text_of(&config)?, by, None).await?;
         let row = row.ok_or_else(|| CommandError::UnknownAgent(id.to_owned()))?;
         info!(agent.id = %id, agent.version = row.version, workspace.id = %workspace, "Agent `{id}` was changed");
         Ok(view(row)?)
@@ -86,6 +112,79 @@ impl Engine {
         Ok(rows.into_iter().map(view).collect::<Result<_, _>>()?)
     }
 
+    /// Versions of an agent, newest first, from before `before` on.
+    ///
+    /// # Errors
+    /// Where there is no such agent, or the database is away.
+    pub async fn agent_versions(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        before: Option<i32>,
+        limit: u32,
+    ) -> Result<Vec<AgentVersionView>, CommandError> {
+        self.agent(workspace, id).await?;
+        let rows = self.host.store.agent_versions(workspace, id, before, limit).await?;
+        Ok(rows.into_iter().map(|row| version_view(id, row)).collect::<Result<_, _>>()?)
+    }
+
+    /// One version of an agent.
+    ///
+    /// # Errors
+    /// Where there is no such agent or version, or the database is away.
+    pub async fn agent_version(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        version: i32,
+    ) -> Result<AgentVersionView, CommandError> {
+        self.agent(workspace, id).await?;
+        let row = self.host.store.agent_version(workspace, id, version).await?;
+        let row = row.ok_or_else(|| CommandError::UnknownAgentVersion { agent: id.to_owned(), version })?;
+        Ok(version_view(id, row)?)
+    }
+
+    /// Gives an agent the configuration of an earlier version, which becomes its next one.
+    ///
+    /// # Errors
+    /// As [`Engine::agent_version`].
+    pub async fn roll_back_agent(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        version: i32,
+        by: &str,
+    ) -> Result<AgentView, CommandError> {
+        let earlier = self.agent_version(workspace, id, version).await?;
+        let text = text_of(&earlier.config)?;
+        let row = self.host.store.replace_agent(workspace, id, &text, by, Some(version)).await?;
+        let row = row.ok_or_else(|| CommandError::UnknownAgent(id.to_owned()))?;
+        info!(agent.id = %id, agent.version = row.version, workspace.id = %workspace, by, "Agent `{id}` is again what it was in version {version}");
+        Ok(view(row)?)
+    }
+
+    /// Keeps a copy of an agent under another id, as version 1 of that.
+    ///
+    /// # Errors
+    /// Where there is no such agent, where the other id cannot be one or is taken, or the database is away.
+    pub async fn clone_agent(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        new_id: &str,
+        display_name: Option<&str>,
+        by: &str,
+    ) -> Result<AgentView, CommandError> {
+        let AgentView { config, .. } = self.agent(workspace, id).await?;
+        let mut copy = serde_json::to_value(&config).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        copy["id"] = Value::String(new_id.to_owned());
+        if let Some(name) = display_name {
+            copy["displayName"] = Value::String(name.to_owned());
+        }
+        let config = self.check_agent(&copy)?;
+        self.keep_new(workspace, config, by).await
+    }
+
     /// Deletes an agent. A run that comes to a step of it fails there.
     ///
     /// # Errors
@@ -106,8 +205,50 @@ impl Engine {
             let fault = Fault::new("/systemPromptTemplate", "agent.template", format!("does not parse: {why}"));
             return Err(CommandError::Invalid(vec![fault]));
         }
-        Ok(config)
+        let mut faults = Vec::new();
+        if let Some(request) = &config.request {
+            check_deep(&self.host.templates, request, "/request".to_owned(), &mut faults);
+        }
+        if let Some(response) = &config.response
+            && let Err(why) = self.host.templates.check_expression(response)
+        {
+            faults.push(Fault::new("/response", "agent.expression", format!("does not parse: {why}")));
+        }
+        if faults.is_empty() { Ok(config) } else { Err(CommandError::Invalid(faults)) }
     }
+}
+
+/// The templates in a value's strings, of any depth.
+fn check_deep(templates: &Templates, value: &Value, place: String, faults: &mut Vec<Fault>) {
+    match value {
+        Value::String(source) => {
+            if let Err(why) = templates.check_template(source) {
+                faults.push(Fault::new(place, "agent.template", format!("does not parse: {why}")));
+            }
+        }
+        Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                check_deep(templates, item, pointer(&place, position), faults);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                check_deep(templates, field, pointer(&place, key), faults);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn version_view(id: &str, row: AgentVersionRow) -> Result<AgentVersionView, StoreError> {
+    let config = serde_json::from_str(&row.config);
+    Ok(AgentVersionView {
+        config: config.map_err(|error| StoreError::Corrupt(format!("the agent `{id}`: {error}")))?,
+        version: row.version,
+        created_by: row.created_by,
+        restored_from: row.restored_from,
+        created_at: row.created_at,
+    })
 }
 
 fn text_of(config: &AgentConfig) -> Result<String, StoreError> {

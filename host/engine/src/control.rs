@@ -349,7 +349,7 @@ fn told_again(ended: &RunRow) -> Message {
 /// A child that was removed, since its time was over, waits for nobody and answers nothing.
 fn told_of_removed(child: RunId) -> Message {
     let message = format!("the run `{child}` is not kept any more");
-    let error = Failure { step_id: None, code: "run.removed".to_owned(), message, attempts: 0 };
+    let error = Failure::new(None, "run.removed", message);
     Message::ChildEnded { run: child, status: RunStatus::Failed, output: Arc::new(Value::Null), error: Some(error) }
 }
 

@@ -39,6 +39,14 @@ pub enum CommandError {
     /// There is no such run.
     #[error("there is no run `{0}`")]
     UnknownRun(RunId),
+    /// There is no such version of the agent.
+    #[error("the agent `{agent}` has no version {version}, or it is too old to be kept")]
+    UnknownAgentVersion {
+        /// The agent.
+        agent: String,
+        /// What was asked for.
+        version: i32,
+    },
     /// There is no such approval.
     #[error("there is no approval `{0}`")]
     UnknownApproval(ApprovalId),

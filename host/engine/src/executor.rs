@@ -4,22 +4,22 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_agents::AgentCall;
-use armilla_domain::agent::AgentConfig;
 use armilla_domain::call::{Answerer, CallContext, CallError, ErrorClass};
+use armilla_domain::definition::Workflow;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::plugin::Pin;
-use armilla_domain::run::{Attempt, AttemptResult, Call, CallKind, State};
+use armilla_domain::run::{Answered, Attempt, AttemptResult, Call, CallKind, State};
+use armilla_domain::talk::Turn;
 use armilla_domain::template::Scope;
-use armilla_store::{AgentRow, LeasedRun, StoreError};
+use armilla_store::LeasedRun;
 use futures::FutureExt;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::ATTEMPT_TIMEOUT_DEFAULT;
+use crate::agent_call::call_agent;
 use crate::children::Child;
 use crate::hold::Hold;
 use crate::host::Host;
@@ -32,14 +32,15 @@ pub(crate) const LEFT_TO_OTHERS: &str = "host.left_to_others";
 
 /// Everything that one attempt needs, so that it does not hold on to the run.
 pub(crate) struct Work {
-    call: Call,
+    pub(crate) call: Call,
     hold: Hold,
-    context: CallContext,
-    workspace: WorkspaceId,
+    pub(crate) context: CallContext,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) workflow: Arc<Workflow>,
     /// How many runs stand above this one.
     depth: i32,
-    plugins: Arc<[Pin]>,
-    scope: Scope,
+    pub(crate) plugins: Arc<[Pin]>,
+    pub(crate) scope: Scope,
 }
 
 impl Work {
@@ -55,11 +56,13 @@ impl Work {
             step_id: step.id.clone(),
             visit: call.visit.number,
             attempt: call.attempt,
+            turn: call.talk.len() as u32,
             timeout: left.map_or(timeout, |left| timeout.min(left)).max(Duration::from_millis(1)),
             traceparent: run.traceparent.clone(),
         };
         Self {
             scope: state.scope_of(&call.visit.scope),
+            workflow: state.shared_workflow(),
             hold: hold.clone(),
             call,
             context,
@@ -113,11 +116,7 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
             info!(run.id = %run_id, attempt, duration_ms, code = %error.code, "Step `{step_id}` of `{run_id}` failed")
         }
     }
-    Attempt {
-        call: work.call,
-        result: result.map(|(value, measured)| (value, Measured { duration_ms, ..measured })),
-        duration,
-    }
+    Attempt { call: work.call, result: result.map(|answered| lasted(answered, duration_ms)), duration }
 }
 
 /// Makes a call that can touch nothing outside, for a test of a workflow; `None` for any other. Nothing of it is kept but what a
@@ -136,6 +135,7 @@ pub(crate) async fn perform_pure(
         step_id: step.id.clone(),
         visit: call.visit.number,
         attempt: call.attempt,
+        turn: 0,
         timeout: step.timeout.unwrap_or(ATTEMPT_TIMEOUT_DEFAULT).min(at_most).max(Duration::from_millis(1)),
         traceparent: None,
     };
@@ -163,18 +163,38 @@ pub(crate) async fn perform_pure(
     Some((result.map(|(value, measured)| (value, Measured { duration_ms, ..measured })), duration))
 }
 
-/// What is too long for a journal ends its attempt, and says how long it may be.
-fn within_bounds(host: &Host, (value, measured): (Value, Measured)) -> AttemptResult {
-    let most = host.limits.output_bytes;
-    if measured.output_bytes <= most {
-        return Ok((value, measured));
+/// The same, with how long it took.
+fn lasted(answered: Answered, duration_ms: u64) -> Answered {
+    let with = |measured: Measured| Measured { duration_ms, ..measured };
+    match answered {
+        Answered::Done(value, measured) => Answered::Done(value, with(measured)),
+        Answered::Turn(Turn::ToolsAsked { text, calls, measured }) => {
+            Answered::Turn(Turn::ToolsAsked { text, calls, measured: with(measured) })
+        }
+        Answered::Turn(Turn::AnswerRefused { text, why, measured }) => {
+            Answered::Turn(Turn::AnswerRefused { text, why, measured: with(measured) })
+        }
+        other => other,
     }
-    let message = format!("the output is {} bytes long as JSON, and may be {most}", measured.output_bytes);
+}
+
+/// What is too long for a journal ends its attempt, and says how long it may be.
+fn within_bounds(host: &Host, answered: Answered) -> Result<Answered, CallError> {
+    let most = host.limits.output_bytes;
+    let bytes = match &answered {
+        Answered::Done(_, measured) => measured.output_bytes,
+        Answered::Turn(turn) => turn.measured().map_or(0, |measured| measured.output_bytes),
+        Answered::NotYet(_) => 0,
+    };
+    if bytes <= most {
+        return Ok(answered);
+    }
+    let message = format!("the output is {bytes} bytes long as JSON, and may be {most}");
     Err(CallError::permanent("step.output_too_large", message))
 }
 
 /// Makes the call as soon as the database gives what it takes to make it, within the attempt's own time.
-async fn call_when_possible(host: &Arc<Host>, work: &Work) -> AttemptResult {
+async fn call_when_possible(host: &Arc<Host>, work: &Work) -> Result<Answered, CallError> {
     let began = Instant::now();
     let mut delay = RETRY_DELAY;
     loop {
@@ -195,12 +215,12 @@ async fn call_when_possible(host: &Arc<Host>, work: &Work) -> AttemptResult {
 }
 
 /// Nothing leaves this host for a run that may be another one's by now.
-fn check_lease(work: &Work) -> Result<(), CallError> {
+pub(crate) fn check_lease(work: &Work) -> Result<(), CallError> {
     let lost = || CallError::new(ErrorClass::Unavailable, LEFT_TO_OTHERS, "the run's lease has run out");
     work.hold.is_good().then_some(()).ok_or_else(lost)
 }
 
-async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
+async fn call(host: &Arc<Host>, work: &Work) -> Result<Answered, CallError> {
     check_lease(work)?;
     match &work.call.kind {
         CallKind::Agent { agent_id } => call_agent(host, work, agent_id).await,
@@ -209,7 +229,7 @@ async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
             let child = Child { workflow: *workflow_id, version: *version, input };
             let run = host.start_child(work.workspace, &work.call, &work.context, work.depth, child).await?;
             let measured = Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None };
-            Ok((Value::String(run.to_string()), measured))
+            Ok(Answered::Done(Value::String(run.to_string()), measured))
         }
         CallKind::Tool { tool_name, plugin, version } => {
             let input = &*work.call.input;
@@ -223,10 +243,11 @@ async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
                 &work.context,
             );
             let answer = call.await?;
-            Ok(measured(input, answer.value, answer.answerer, None))
+            Ok(measured(input, answer.value, answer.answerer, None).into())
         }
         CallKind::Evaluator { evaluator, expr } => {
-            evaluate(host, work.workspace, &work.plugins, evaluator, expr, &work.scope, &work.context).await
+            let judged = evaluate(host, work.workspace, &work.plugins, evaluator, expr, &work.scope, &work.context);
+            Ok(judged.await?.into())
         }
     }
 }
@@ -248,61 +269,7 @@ async fn evaluate(
     Ok(measured(&variables, Value::Bool(answer.value), answer.answerer, None))
 }
 
-async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
-    let row = host.store.agent(work.workspace, agent_id).await.map_err(|error| of_store(&error))?;
-    let row = row.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{agent_id}`")))?;
-    let config: AgentConfig = serde_json::from_str(&row.config).map_err(|_| {
-        CallError::permanent("agent.bad_config", format!("`{agent_id}` has a configuration of another program"))
-    })?;
-    let input = &*work.call.input;
-    let suffix = input["systemPromptSuffix"].as_str();
-    let system_prompt = match &config.system_prompt_template {
-        Some(template) => Some(host.templates.render(template, &work.scope)?),
-        None => None,
-    };
-    let system_prompt = match (system_prompt, suffix) {
-        (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
-        (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
-    };
-    let secret = match &config.auth {
-        Some(auth) => Some(secret_of(host, work.workspace, agent_id, &auth.secret).await?),
-        None => None,
-    };
-    let call = AgentCall {
-        message: input["message"].as_str().unwrap_or_default(),
-        system_prompt: system_prompt.as_deref(),
-        secret: secret.as_deref(),
-        model: None,
-        context: &work.context,
-    };
-    // The configuration may have taken its time.
-    check_lease(work)?;
-    let answer = host.agents.call(&config, call).await?;
-    let usage = answer.usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
-    Ok(measured(input, answer.value, answerer_of(&row), usage))
-}
-
-/// The value of a secret, at the moment of the call.
-async fn secret_of(host: &Host, workspace: WorkspaceId, agent_id: &str, name: &str) -> Result<String, CallError> {
-    let sealed = host.store.sealed_secret(workspace, name).await.map_err(|error| of_store(&error))?;
-    let missing = |detail: &str| {
-        CallError::permanent("agent.secret_missing", format!("agent `{agent_id}`: the secret `{name}` {detail}"))
-    };
-    let sealed = sealed.ok_or_else(|| missing("is not there; `PUT /secrets/:name` sets it"))?;
-    host.sealing.open(workspace, name, &sealed).ok_or_else(|| missing("was sealed with another key; set it again"))
-}
-
-fn answerer_of(row: &AgentRow) -> Answerer {
-    let digest = Sha256::digest(row.config.as_bytes());
-    Answerer {
-        kind: "agent".into(),
-        name: row.id.clone(),
-        version: row.version.to_string(),
-        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-fn measured(input: &Value, output: Value, answerer: Answerer, usage: Option<Usage>) -> (Value, Measured) {
+pub(crate) fn measured(input: &Value, output: Value, answerer: Answerer, usage: Option<Usage>) -> (Value, Measured) {
     let measured = Measured {
         duration_ms: 0,
         input_bytes: json_bytes(input),
@@ -332,13 +299,4 @@ fn json_bytes(value: &Value) -> u64 {
     // A value is always JSON, and counting never fails.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
-}
-
-fn of_store(error: &StoreError) -> CallError {
-    if error.is_unavailable() {
-        CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
-    } else {
-        error!("The configuration of an agent could not be read: {error}");
-        CallError::permanent("internal", "the agent's configuration could not be read")
-    }
 }

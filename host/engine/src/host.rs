@@ -20,8 +20,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::agent_call::Circuits;
 use crate::committer::Committer;
 use crate::definitions::Definitions;
+use crate::deltas::Deltas;
 use crate::event_ids::EventIds;
 use crate::hold::Hold;
 use crate::interpreter::Interpreter;
@@ -50,6 +52,10 @@ const PARTITION_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Host {
     pub(crate) store: Store,
     pub(crate) agents: Agents,
+    /// Endpoints of agents that fail too often.
+    pub(crate) circuits: Circuits,
+    /// Who follows the answers of agents as they come.
+    pub(crate) deltas: Deltas,
     pub(crate) sandbox: Sandbox,
     pub(crate) catalog: Catalog,
     pub(crate) policy: PluginPolicy,
@@ -114,6 +120,8 @@ impl Host {
             denials: Mutex::default(),
             store,
             agents,
+            circuits: Circuits::default(),
+            deltas: Deltas::default(),
             sandbox,
             policy,
             sealing,
@@ -141,6 +149,15 @@ impl Host {
 
     pub(crate) fn lease(&self) -> Lease {
         Lease { owner: self.id, duration: self.limits.lease }
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// An id for what lasts no longer than a call.
+    pub(crate) fn fresh_uuid(&self) -> Uuid {
+        uuid::Builder::from_unix_timestamp_millis(self.unix_millis(), &self.chance.bytes()).into_uuid()
     }
 
     pub(crate) fn unix_millis(&self) -> u64 {
@@ -258,6 +275,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     host.catalog.load_active(Some(SHARED)).await;
     load_in_background(host);
     host.tasks.spawn(follow_the_catalog(Arc::clone(host)));
+    host.store.give_agent_places_back_of(host.id).await?;
     let released = host.store.release_runs_of(host.id).await?;
     if released > 0 {
         info!(runs = released, "{released} unfinished runs of this host's last life go on");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::journal::{Entry, Event, Failure, Visit};
-use armilla_domain::run::{Attempt, Call, CallKind, RunStatus, State};
+use armilla_domain::run::{Answered, Attempt, Call, CallKind, RunStatus, State};
 use armilla_store::{LeasedRun, Line, StoreError};
 use chrono::{DateTime, Utc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -302,7 +302,9 @@ impl Interpreter {
     }
 
     fn is_begun(&self, call: &Call) -> bool {
-        self.begun.get(&call.visit).is_some_and(|(begun, _)| begun.attempt == call.attempt)
+        self.begun
+            .get(&call.visit)
+            .is_some_and(|(begun, _)| (begun.attempt, begun.talk.len()) == (call.attempt, call.talk.len()))
     }
 
     /// Stops calls that nobody waits for any more: a group that failed at another branch. A run that such a call may have
@@ -329,6 +331,10 @@ impl Interpreter {
         }
         if matches!(&attempt.result, Err(error) if error.code == LEFT_TO_OTHERS) {
             return;
+        }
+        if let Ok(Answered::NotYet(pause)) = attempt.result {
+            let until = self.now() + pause;
+            return self.state.put_off(&attempt.call, until);
         }
         let repeatable =
             executor::is_repeatable(&self.host, self.run.workspace, self.state.plugins(), &attempt.call.kind);
@@ -395,6 +401,7 @@ impl Interpreter {
             input: Arc::clone(self.state.input()),
             vars: vars_json(&self.state),
             output: self.state.output(),
+            usage: self.state.usage(),
             error: self.state.error().cloned(),
             created_at: started_at,
             started_at: Some(started_at),
@@ -438,5 +445,5 @@ async fn park_what_stops_hosts(host: &Host, run: &LeasedRun) -> Result<(), Store
 }
 
 fn failure_of_run(code: &str, message: String) -> Event {
-    Event::RunFailed { error: Failure { step_id: None, code: code.to_owned(), message, attempts: 0 } }
+    Event::RunFailed { error: Failure::new(None, code, message) }
 }

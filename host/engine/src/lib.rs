@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agent_call;
 mod agents;
 mod approvals;
 mod bulk;
@@ -13,6 +14,7 @@ mod children;
 mod committer;
 mod control;
 mod definitions;
+mod deltas;
 mod error;
 mod event_ids;
 mod executor;
@@ -33,22 +35,26 @@ mod waiting;
 mod wakeups;
 mod workflows;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_agents::Agents;
+use armilla_domain::agent::TokenPrice;
 use armilla_domain::template::Templates;
 use armilla_sandbox::Sandbox;
 use armilla_store::Store;
 use uuid::Uuid;
 
-pub use agents::AgentView;
+pub use agent_call::ENDPOINT_OPEN_FOR;
+pub use agents::{AgentVersionView, AgentView};
 pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, RunFilter};
 pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
+pub use deltas::AnswerPieces;
 pub use error::CommandError;
 pub use plugins::{
     Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
@@ -103,11 +109,18 @@ pub struct RunLimits {
     pub retention: Option<Duration>,
     /// How long a lease holds without renewal: at least [`LEASE_MIN`].
     pub lease: Duration,
+    /// What the tokens of models cost, by their names, where their agents do not say.
+    pub prices: HashMap<String, TokenPrice>,
 }
 
 impl Default for RunLimits {
     fn default() -> Self {
-        Self { output_bytes: OUTPUT_BYTES_MAX_DEFAULT, retention: Some(RETENTION_DEFAULT), lease: LEASE }
+        Self {
+            output_bytes: OUTPUT_BYTES_MAX_DEFAULT,
+            retention: Some(RETENTION_DEFAULT),
+            lease: LEASE,
+            prices: HashMap::new(),
+        }
     }
 }
 

@@ -169,6 +169,7 @@ impl Pending {
             status,
             vars: vars_json(state).to_string(),
             output: state.output().to_string(),
+            usage: state.usage().and_then(|usage| serde_json::to_string(&usage).ok()),
             error: state.error().and_then(|error| serde_json::to_string(error).ok()),
             error_code: state.error().map(|error| error.code.clone()),
             retain: state.workflow().retention.of(status).or(host.limits.retention),

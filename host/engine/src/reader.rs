@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
-use armilla_domain::journal::{Entry, Event, Failure};
+use armilla_domain::journal::{Entry, Event, Failure, Usage};
 use armilla_domain::run::{AttemptRecord, RunStatus, history_of};
 use armilla_store::{RunFilter, RunRow, StoreError};
 use chrono::{DateTime, Utc};
@@ -36,6 +36,8 @@ pub struct RunView {
     pub vars: Value,
     /// What the definition's `output` picked; null before the end and in a list.
     pub output: Value,
+    /// The tokens of its agent calls, and what they cost, as far as agents said; those of runs that it started apart.
+    pub usage: Option<Usage>,
     /// Why it ended badly.
     pub error: Option<Failure>,
     /// When it was asked for.
@@ -78,7 +80,12 @@ impl Engine {
         }
         let journal = store.journal(id).await?;
         let state = self.host.fold(beginning(&row), &journal).await?;
-        Ok(RunView { input: Arc::clone(state.input()), vars: vars_json(&state), ..view_without_payload(row)? })
+        Ok(RunView {
+            input: Arc::clone(state.input()),
+            vars: vars_json(&state),
+            usage: state.usage(),
+            ..view_without_payload(row)?
+        })
     }
 
     /// Every attempt of a run's steps so far.
@@ -207,8 +214,10 @@ fn view_of_ended(row: RunRow, input: Arc<Value>) -> Result<RunView, StoreError> 
 
 fn view_without_payload(row: RunRow) -> Result<RunView, StoreError> {
     let error = row.error.as_deref().map(serde_json::from_str).transpose();
+    let usage = row.usage.as_deref().map(serde_json::from_str).transpose();
     Ok(RunView {
         error: error.map_err(|error| corrupt(row.id, &error.to_string()))?,
+        usage: usage.map_err(|error| corrupt(row.id, &error.to_string()))?,
         id: row.id,
         workflow: row.workflow,
         version: row.version,

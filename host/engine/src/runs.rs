@@ -272,6 +272,7 @@ async fn try_begin(
         input: Arc::clone(state.input()),
         vars: Value::Object(serde_json::Map::new()),
         output: Value::Null,
+        usage: None,
         error: None,
         created_at: started_at,
         started_at: Some(started_at),

@@ -159,7 +159,7 @@ async fn drive(host: &Arc<Host>, workspace: WorkspaceId, mut simulation: Simulat
         }
         if Instant::now() >= until {
             let message = format!("a test works for at most {} s", TEST_DURATION_MAX.as_secs());
-            simulation.stop(Failure { step_id: None, code: "test.too_slow".to_owned(), message, attempts: 0 });
+            simulation.stop(Failure::new(None, "test.too_slow", message));
         }
         tokio::task::yield_now().await;
     }

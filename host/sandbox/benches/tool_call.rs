@@ -249,6 +249,7 @@ fn context() -> CallContext {
         step_id: "step".to_owned(),
         visit: 1,
         attempt: 1,
+        turn: 0,
         timeout: Duration::from_secs(30),
         traceparent: None,
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use armilla_domain::breaker::Breaker;
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::plugin::{Denial, Needs};
@@ -20,8 +21,8 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 use wasmtime::{Engine, Store, Trap};
 
+use crate::OPEN_FOR;
 use crate::access::Access;
-use crate::breaker::Breaker;
 use crate::cpu::{CpuClock, Metered};
 use crate::engine::Ticker;
 use crate::limits::{Limits, SHARE_OF_ONE_WORKSPACE};
@@ -89,7 +90,7 @@ impl Gate {
 
     /// A gate for one call that is nobody's.
     pub(crate) fn once() -> Arc<Self> {
-        Arc::new(Self::new(1, Arc::new(Share::new(1, HostMemory::new(usize::MAX))), Arc::default()))
+        Arc::new(Self::new(1, Arc::new(Share::new(1, HostMemory::new(usize::MAX))), Arc::new(Breaker::new(OPEN_FOR))))
     }
 }
 
@@ -108,7 +109,8 @@ impl Gates {
         }
         let share = workspaces.entry(workspace).or_insert_with(|| Arc::new(host.share()));
         let key = (workspace, Arc::clone(digest));
-        let breaker = gates.get(&key).map(|gate| Arc::clone(&gate.breaker)).unwrap_or_default();
+        let breaker = gates.get(&key).map(|gate| Arc::clone(&gate.breaker));
+        let breaker = breaker.unwrap_or_else(|| Arc::new(Breaker::new(OPEN_FOR)));
         let gate = Arc::new(Gate::new(limits.calls_at_once, Arc::clone(share), breaker));
         gates.insert(key, Arc::clone(&gate));
         gate

@@ -9,7 +9,6 @@
 
 mod access;
 mod bindings;
-mod breaker;
 mod cache;
 mod call;
 mod capabilities;
@@ -31,7 +30,7 @@ mod state;
 mod wasi;
 
 pub use access::{Access, KvEntry, MemoryServices, SecretValue, Served, ServiceError, Services};
-pub use breaker::{FAULTS_MAX, OPEN_FOR, WINDOW};
+pub use armilla_domain::breaker::FAULTS_MAX;
 pub use call::{Answer, Called};
 pub use capabilities::{KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX};
 pub use error::{CheckError, ExpressionFault, LoadFault, SandboxError};
@@ -43,3 +42,6 @@ pub use limits::{
 pub use load::digest_of;
 pub use plugin::{Hints, Plugin, PluginDescription, ToolDescription};
 pub use sandbox::{Sandbox, SandboxConfig};
+
+/// How long a plugin's open breaker refuses calls before it lets one through to try.
+pub const OPEN_FOR: std::time::Duration = std::time::Duration::from_secs(30);

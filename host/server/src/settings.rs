@@ -1,10 +1,12 @@
 //! Settings: the command line before the environment before the file before the defaults, checked together at start.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use armilla_api::auth::{AuthConfig, AuthConfigError, Secret};
+use armilla_domain::agent::{TOKEN_PRICE_MAX, TokenPrice};
 use armilla_domain::duration::parse_duration;
 use armilla_egress::IpNet;
 use armilla_engine::{LEASE_MIN, RunLimits, SealingKey, SealingKeyError};
@@ -114,6 +116,17 @@ struct File {
     retention: Option<Duration>,
     #[serde(default)]
     jwt: JwtFile,
+    /// By the name of the model.
+    #[serde(default)]
+    prices: HashMap<String, PriceFile>,
+}
+
+/// US dollars for a million tokens of a model.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct PriceFile {
+    input_per_million: f64,
+    output_per_million: f64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,6 +167,9 @@ pub enum SettingsError {
     /// A lease that a busy moment would end.
     #[error("a lease has at least {LEASE_SECONDS_MIN} seconds, not {0}")]
     Lease(u64),
+    /// What a model's tokens cost.
+    #[error("the prices of `{0}`: US dollars for a million tokens, from 0 to {TOKEN_PRICE_MAX}")]
+    Price(String),
     /// Keys of plugins.
     #[error("the keys of plugins: {0}")]
     PluginKeys(String),
@@ -225,6 +241,7 @@ impl Settings {
                 given.step_output_max.or(file.step_output_max),
                 given.retention.or(file.retention),
                 given.lease.map(Duration::from_secs),
+                file.prices,
             )?,
             auth: auth(file.jwt, &keys)?,
             database_url,
@@ -238,6 +255,7 @@ fn limits(
     output_bytes: Option<u64>,
     retention: Option<Duration>,
     lease: Option<Duration>,
+    prices: HashMap<String, PriceFile>,
 ) -> Result<RunLimits, SettingsError> {
     let defaults = RunLimits::default();
     let output_bytes = output_bytes.unwrap_or(defaults.output_bytes);
@@ -253,7 +271,13 @@ fn limits(
     if lease < LEASE_MIN {
         return Err(SettingsError::Lease(lease.as_secs()));
     }
-    Ok(RunLimits { output_bytes, retention, lease })
+    let price = |(model, PriceFile { input_per_million, output_per_million }): (String, PriceFile)| {
+        let good = [input_per_million, output_per_million].iter().all(|price| (0.0..=TOKEN_PRICE_MAX).contains(price));
+        let price = TokenPrice { input_per_million, output_per_million };
+        if good { Ok((model, price)) } else { Err(SettingsError::Price(model)) }
+    };
+    let prices = prices.into_iter().map(price).collect::<Result<_, _>>()?;
+    Ok(RunLimits { output_bytes, retention, lease, prices })
 }
 
 fn trusted(entries: Vec<String>) -> Result<TrustedKeys, SettingsError> {

@@ -5,6 +5,9 @@ use chrono::{DateTime, Utc};
 
 use crate::{Store, StoreError};
 
+/// Versions of one agent that are kept, the newest: more are no use to anybody who wants to go back.
+pub const AGENT_VERSIONS_KEPT: i32 = 1_000;
+
 /// An agent's configuration as it is now.
 #[derive(Debug, Clone)]
 pub struct AgentRow {
@@ -20,8 +23,24 @@ pub struct AgentRow {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What an agent was.
+#[derive(Debug, Clone)]
+pub struct AgentVersionRow {
+    /// From 1.
+    pub version: i32,
+    /// JSON: an `armilla_domain::agent::AgentConfig`.
+    pub config: String,
+    /// Who made it.
+    pub created_by: Option<String>,
+    /// The version whose configuration it took up again.
+    pub restored_from: Option<i32>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
 impl Store {
-    /// Keeps an agent as version 1, and its workspace if that is new. `None` where the id is taken.
+    /// Keeps an agent as version 1, and its workspace if that is new. `None` where the id is taken. The versions of one that was
+    /// deleted go on where they ended.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -30,16 +49,25 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
+        by: &str,
     ) -> Result<Option<AgentRow>, StoreError> {
         let agent = sqlx::query_as!(
             AgentRow,
-            "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing)
-            insert into agents (workspace_id, id, version, config) values ($1, $2, 1, $3)
-            on conflict do nothing
-            returning id, version, config, created_at, updated_at",
+            "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing),
+            made as (
+                insert into agents (workspace_id, id, version, config)
+                values ($1, $2, 1 + coalesce((select max(version) from agent_versions where workspace_id = $1 and agent_id = $2), 0), $3)
+                on conflict do nothing
+                returning id, version, config, created_at, updated_at
+            ), version as (
+                insert into agent_versions (workspace_id, agent_id, version, config, created_by)
+                select $1, id, version, config, $4 from made
+            )
+            select id, version, config, created_at, updated_at from made",
             workspace.uuid(),
             id,
             config,
+            by,
         );
         Ok(agent.fetch_optional(&self.pool).await?)
     }
@@ -53,17 +81,76 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
+        by: &str,
+        restored_from: Option<i32>,
     ) -> Result<Option<AgentRow>, StoreError> {
         let agent = sqlx::query_as!(
             AgentRow,
-            "update agents set version = version + 1, config = $3, updated_at = now()
-            where workspace_id = $1 and id = $2
-            returning id, version, config, created_at, updated_at",
+            "with changed as (
+                update agents set version = version + 1, config = $3, updated_at = now()
+                where workspace_id = $1 and id = $2
+                returning id, version, config, created_at, updated_at
+            ), version as (
+                insert into agent_versions (workspace_id, agent_id, version, config, created_by, restored_from)
+                select $1, id, version, config, $4, $5::int from changed
+            ), pruned as (
+                delete from agent_versions v using changed
+                where v.workspace_id = $1 and v.agent_id = $2 and v.version <= changed.version - $6
+            )
+            select id, version, config, created_at, updated_at from changed",
             workspace.uuid(),
             id,
             config,
+            by,
+            restored_from,
+            AGENT_VERSIONS_KEPT,
         );
         Ok(agent.fetch_optional(&self.pool).await?)
+    }
+
+    /// Versions of an agent, newest first, from before `before` on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn agent_versions(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        before: Option<i32>,
+        limit: u32,
+    ) -> Result<Vec<AgentVersionRow>, StoreError> {
+        let versions = sqlx::query_as!(
+            AgentVersionRow,
+            "select version, config, created_by, restored_from, created_at from agent_versions
+            where workspace_id = $1 and agent_id = $2 and ($3::int is null or version < $3)
+            order by version desc limit $4",
+            workspace.uuid(),
+            id,
+            before,
+            i64::from(limit),
+        );
+        Ok(versions.fetch_all(&self.pool).await?)
+    }
+
+    /// One version of an agent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn agent_version(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        version: i32,
+    ) -> Result<Option<AgentVersionRow>, StoreError> {
+        let found = sqlx::query_as!(
+            AgentVersionRow,
+            "select version, config, created_by, restored_from, created_at from agent_versions
+            where workspace_id = $1 and agent_id = $2 and version = $3",
+            workspace.uuid(),
+            id,
+            version,
+        );
+        Ok(found.fetch_optional(&self.pool).await?)
     }
 
     /// An agent of a workspace.

@@ -110,7 +110,8 @@ impl Store {
                 where id = $1 and lease_epoch = $2 and journal_len = $3 and finished_at is null
                 returning id
             ), results as (
-                insert into run_results (run_id, vars, output, error) select held.id, $11::text, $12::text, $13::text from held
+                insert into run_results (run_id, vars, output, error, usage)
+                select held.id, $11::text, $12::text, $13::text, $21::text from held
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select held.id, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body from held, unnest($14::int[],
@@ -138,6 +139,7 @@ impl Store {
             &rows.step as &[Option<String>],
             &rows.visit as &[Option<i32>],
             &rows.body,
+            end.usage.as_deref(),
         );
         Ok(held.fetch_all(&self.pool).await?)
     }
@@ -168,9 +170,9 @@ impl Store {
                     as e(run, seq, at, kind, scope, step_id, visit, body)
                 join held on held.id = e.run
             ), results as (
-                insert into run_results (run_id, vars, output, error)
-                select r.run, r.vars, r.output, r.error
-                from unnest($22::uuid[], $23::text[], $24::text[], $25::text[]) as r(run, vars, output, error)
+                insert into run_results (run_id, vars, output, error, usage)
+                select r.run, r.vars, r.output, r.error, r.usage
+                from unnest($22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[]) as r(run, vars, output, error, usage)
                 join held on held.id = r.run
             )
             select id as "id!" from held"#,
@@ -201,6 +203,7 @@ impl Store {
             &ends().map(|(_, end)| end.vars.as_str()).collect::<Vec<_>>() as &[&str],
             &ends().map(|(_, end)| end.output.as_str()).collect::<Vec<_>>() as &[&str],
             &ends().map(|(_, end)| end.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+            &ends().map(|(_, end)| end.usage.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

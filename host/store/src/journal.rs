@@ -64,6 +64,8 @@ pub struct RunEnd {
     pub output: String,
     /// JSON: a failure.
     pub error: Option<String>,
+    /// JSON: the tokens of its agent calls.
+    pub usage: Option<String>,
     /// The failure's code.
     pub error_code: Option<String>,
     /// How long it is kept.
@@ -233,9 +235,10 @@ impl Store {
                 join held on held.id = e.run
                 where octet_length(e.body) > $21
             ), results as (
-                insert into run_results (run_id, vars, output, error)
-                select r.run, r.vars, r.output, r.error
-                from unnest($1::uuid[], $22::text[], $23::text[], $24::text[], $7::bool[]) as r(run, vars, output, error, ends)
+                insert into run_results (run_id, vars, output, error, usage)
+                select r.run, r.vars, r.output, r.error, r.usage
+                from unnest($1::uuid[], $22::text[], $23::text[], $24::text[], $7::bool[], $39::text[])
+                    as r(run, vars, output, error, ends, usage)
                 join held on held.id = r.run where r.ends
             ), taken_in as (
                 delete from run_inbox i using held where i.run_id = held.id and i.id = any($25::bigint[])
@@ -305,6 +308,7 @@ impl Store {
             &asked().map(|(_, asked)| asked.expires_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
             &each().filter(|append| append.approvals.is_some()).map(|append| append.run.uuid()).collect::<Vec<_>>(),
             CLAIMS_WITHOUT_PROGRESS_MAX,
+            &ends().map(|end| end.and_then(|end| end.usage.as_deref())).collect::<Vec<_>>() as &[Option<&str>],
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

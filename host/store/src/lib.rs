@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agent_limits;
 mod agents;
 mod approvals;
 mod bare_append;
@@ -33,7 +34,8 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgPool};
 
-pub use agents::AgentRow;
+pub use agent_limits::{Admitted, AgentPlace};
+pub use agents::{AGENT_VERSIONS_KEPT, AgentRow, AgentVersionRow};
 pub use approvals::{ApprovalFilter, ApprovalRow};
 pub use control::{Fork, Retry};
 pub use error::StoreError;

@@ -104,6 +104,8 @@ pub struct RunRow {
     pub output: Option<String>,
     /// JSON: a failure.
     pub error: Option<String>,
+    /// JSON: the tokens of its agent calls.
+    pub usage: Option<String>,
     /// The version it began with.
     pub first_version: i32,
     /// How many entries its journal has.
@@ -143,6 +145,7 @@ struct Stored {
     vars: Option<String>,
     output: Option<String>,
     error: Option<String>,
+    usage: Option<String>,
     first_version: i32,
     journal_len: i32,
     parent_run: Option<uuid::Uuid>,
@@ -166,6 +169,7 @@ impl TryFrom<Stored> for RunRow {
             vars: stored.vars,
             output: stored.output,
             error: stored.error,
+            usage: stored.usage,
             first_version: stored.first_version,
             journal_len: stored.journal_len,
             parent: stored.parent_run.map(RunId::from_uuid),
@@ -234,7 +238,7 @@ impl Store {
             Stored,
             r#"select r.id, r.workflow_id, r.workflow_version, r.status, r.created_at, r.started_at, r.finished_at,
                 r.first_version, r.journal_len, r.parent_run, r.forked_from,
-                e.vars as "vars?", e.output as "output?", e.error as "error?"
+                e.vars as "vars?", e.output as "output?", e.error as "error?", e.usage as "usage?"
             from runs r left join run_results e on e.run_id = r.id
             where r.id = $1 and r.workspace_id = $2"#,
             id.uuid(),
@@ -278,7 +282,7 @@ impl Store {
                     Stored,
                     r#"select r.id, r.workflow_id, r.workflow_version, r.status, r.created_at, r.started_at, r.finished_at,
                         r.first_version, r.journal_len, r.parent_run, r.forked_from,
-                        null::text as vars, null::text as output, e.error as "error?"
+                        null::text as vars, null::text as output, e.error as "error?", e.usage as "usage?"
                     from runs r left join run_results e on e.run_id = r.id
                     where r.workspace_id = $1 and ($2::uuid is null or r.workflow_id = $2) and ($3::uuid is null or r.id < $3)
                         and (cardinality($5::text[]) = 0 or r.status = any($5)) and ($6::text is null or r.error_code = $6)

@@ -96,6 +96,7 @@ fn end_of(run: RunId, epoch: i64, journal_len: i32, output: Value) -> Append {
         error: None,
         error_code: None,
         retain: None,
+        usage: None,
         told_parent: None,
     };
     Append {

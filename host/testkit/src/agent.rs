@@ -185,6 +185,37 @@ impl Answer {
         Self::text(value.to_string())
     }
 
+    /// A chat completion that asks for tools: the id, the name and the arguments of each call.
+    pub fn asks_for(calls: &[(&str, &str, Value)]) -> Self {
+        let calls = calls.iter().map(|(id, name, arguments)| {
+            json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments.to_string() } })
+        });
+        let message = json!({ "role": "assistant", "content": null, "tool_calls": calls.collect::<Vec<_>>() });
+        let body = json!({
+            "id": "chatcmpl-tools", "object": "chat.completion", "created": 0, "model": "scripted-1",
+            "choices": [{ "index": 0, "message": message, "finish_reason": "tool_calls" }],
+            "usage": { "prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13 },
+        });
+        Self::raw(200, "application/json", body.to_string())
+    }
+
+    /// A chat completion in pieces, as server-sent events; the last pieces are the tokens and the end.
+    pub fn in_pieces(pieces: &[&str]) -> Self {
+        let mut body = String::new();
+        let mut add = |chunk: Value| body.push_str(&format!("data: {chunk}\n\n"));
+        let chunk = |delta: Value, finish: Value| {
+            json!({ "object": "chat.completion.chunk", "model": "scripted-1",
+                "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }] })
+        };
+        for piece in pieces {
+            add(chunk(json!({ "content": piece }), Value::Null));
+        }
+        add(chunk(json!({}), json!("stop")));
+        add(json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 5 } }));
+        body.push_str("data: [DONE]\n\n");
+        Self::raw(200, "text/event-stream", body)
+    }
+
     /// An error as the protocol writes it.
     ///
     /// # Panics

@@ -7,11 +7,14 @@ use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use serde_json::Value;
 
-use super::{AGENTS_PAGE_MAX, AgentBody, AgentConfigSchema, AgentResponse, AgentsResponse};
+use super::{
+    AGENT_VERSIONS_PAGE_MAX, AGENTS_PAGE_MAX, AgentBody, AgentConfigSchema, AgentResponse, AgentVersionResponse,
+    AgentVersionsResponse, AgentsResponse, CloneAgent,
+};
 use crate::auth::{Admin, Caller};
 use crate::page::PageQuery;
 use crate::problem::{Code, Problem};
-use crate::request::{JsonBody, PathText, Query};
+use crate::request::{JsonBody, PathNumbered, PathText, Query};
 use crate::state::ApiState;
 
 /// What an answer has beside the configuration.
@@ -36,7 +39,7 @@ pub(crate) async fn create_agent(
     Admin(caller): Admin,
     JsonBody(config): JsonBody<Value>,
 ) -> Result<impl IntoResponse, Problem> {
-    let agent = state.engine.create_agent(caller.workspace, &config).await;
+    let agent = state.engine.create_agent(caller.workspace, &config, &caller.subject).await;
     let agent = agent.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
     let location = format!("/agents/{}", agent.config.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(AgentResponse { agent: agent.into() })))
@@ -92,9 +95,88 @@ pub(crate) async fn replace_agent(
     if let Some(fields) = config.as_object_mut() {
         fields.retain(|name, _| !READ_ONLY_FIELDS.contains(&name.as_str()));
     }
-    let agent = state.engine.replace_agent(caller.workspace, &id, &config).await;
+    let agent = state.engine.replace_agent(caller.workspace, &id, &config, &caller.subject).await;
     let agent = agent.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
     Ok(Json(AgentResponse { agent: agent.into() }))
+}
+
+/// List an agent's versions
+///
+/// Newest first; the newest 1,000 are kept.
+#[utoipa::path(get, path = "/agents/{id}/versions", operation_id = "listAgentVersions", tag = "agents",
+    params(("id" = String, Path, description = "The agent's id.", example = "research-agent"), PageQuery),
+    responses((status = 200, description = "A page of them.", body = AgentVersionsResponse)))]
+pub(crate) async fn list_agent_versions(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathText(id): PathText,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<AgentVersionsResponse>, Problem> {
+    let page = query.page::<i32>(AGENT_VERSIONS_PAGE_MAX)?;
+    let versions = state.engine.agent_versions(caller.workspace, &id, page.after, page.rows()).await?;
+    let (versions, next_cursor) = page.cut(versions, |version| version.version);
+    Ok(Json(AgentVersionsResponse { versions: versions.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Get a version of an agent
+#[utoipa::path(get, path = "/agents/{id}/versions/{version}", operation_id = "getAgentVersion", tag = "agents",
+    params(
+        ("id" = String, Path, description = "The agent's id.", example = "research-agent"),
+        ("version" = i32, Path, description = "Which version, from 1.", minimum = 1),
+    ),
+    responses((status = 200, description = "The version.", body = AgentVersionResponse)))]
+pub(crate) async fn get_agent_version(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: PathNumbered,
+) -> Result<Json<AgentVersionResponse>, Problem> {
+    let version = path.number(Code::AgentVersionNotFound)?;
+    let version = state.engine.agent_version(caller.workspace, &path.name, version).await?;
+    Ok(Json(AgentVersionResponse { version: version.into() }))
+}
+
+/// Roll an agent back
+///
+/// The version's configuration becomes the agent's next version, from the next call on.
+#[utoipa::path(post, path = "/agents/{id}/rollback/{version}", operation_id = "rollBackAgent", tag = "agents",
+    params(
+        ("id" = String, Path, description = "The agent's id.", example = "research-agent"),
+        ("version" = i32, Path, description = "Which version, from 1.", minimum = 1),
+    ),
+    responses((status = 200, description = "The agent.", body = AgentResponse)))]
+pub(crate) async fn roll_back_agent(
+    State(state): State<ApiState>,
+    Admin(caller): Admin,
+    path: PathNumbered,
+) -> Result<Json<AgentResponse>, Problem> {
+    let version = path.number(Code::AgentVersionNotFound)?;
+    let agent = state.engine.roll_back_agent(caller.workspace, &path.name, version, &caller.subject).await?;
+    Ok(Json(AgentResponse { agent: agent.into() }))
+}
+
+/// Copy an agent
+///
+/// The copy begins with version 1, under an id of its own.
+#[utoipa::path(post, path = "/agents/{id}/clone", operation_id = "cloneAgent", tag = "agents",
+    params(("id" = String, Path, description = "The agent's id.", example = "research-agent")),
+    request_body(content = CloneAgent, example = json!({ "id": "research-agent-2" })),
+    responses(
+        (status = 201, description = "The copy.", body = AgentResponse,
+            headers(("Location" = String, description = "The copy: `/agents/{id}`."))),
+        (status = 409, description = "The id is taken.", body = crate::problem::ProblemBody,
+            content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn clone_agent(
+    State(state): State<ApiState>,
+    Admin(caller): Admin,
+    PathText(id): PathText,
+    JsonBody(copy): JsonBody<CloneAgent>,
+) -> Result<impl IntoResponse, Problem> {
+    let engine = &state.engine;
+    let made = engine.clone_agent(caller.workspace, &id, &copy.id, copy.display_name.as_deref(), &caller.subject).await;
+    let agent = made.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
+    let location = format!("/agents/{}", agent.config.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(AgentResponse { agent: agent.into() })))
 }
 
 /// Delete an agent

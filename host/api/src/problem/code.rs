@@ -85,6 +85,7 @@ codes! {
     ApprovalClosed, "approval.closed", CONFLICT, "The approval is not open any more.";
     ApprovalRole, "approval.role", FORBIDDEN, "The caller's role does not decide this approval.";
     AgentNotFound, "agent.not_found", NOT_FOUND, "There is no such agent.";
+    AgentVersionNotFound, "agent.version_not_found", NOT_FOUND, "The agent has no such version, or does not keep it any more.";
     AgentExists, "agent.exists", CONFLICT, "There is an agent with this id already.";
     AgentInvalid, "agent.invalid", UNPROCESSABLE_ENTITY, "The agent's configuration has faults.";
     ToolNotFound, "tool.not_found", NOT_FOUND, "There is no such tool.";

@@ -45,6 +45,7 @@ impl From<CommandError> for Problem {
             CommandError::WaitsForItself { .. } => Self::new(Code::RunConcurrencyLimit, sentence(&error)),
             CommandError::Overloaded => Self::unavailable(CROWDED_RETRY_AFTER),
             CommandError::UnknownAgent(_) => Self::not_found(Code::AgentNotFound),
+            CommandError::UnknownAgentVersion { .. } => Self::not_found(Code::AgentVersionNotFound),
             CommandError::AgentExists(id) => {
                 let detail = format!("There is an agent `{id}` already; `PUT /agents/{id}` changes it.");
                 Self::new(Code::AgentExists, detail)

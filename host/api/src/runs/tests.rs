@@ -12,15 +12,18 @@ fn the_domain_s_types_are_documented_as_they_are_sent() {
         code: "a.b".into(),
         message: String::new(),
         attempts: 1,
+        evidence: Some("<html>".into()),
     });
-    fits::<FailureSchema>(&Failure { step_id: None, code: "a.b".into(), message: String::new(), attempts: 1 });
+    fits::<FailureSchema>(&Failure::new(None, "a.b", ""));
     fits::<AnswererSchema>(&Answerer {
         kind: "agent".into(),
         name: String::new(),
         version: String::new(),
         digest: String::new(),
     });
-    fits::<UsageSchema>(&Usage { input_tokens: 1, output_tokens: 2 });
+    let usage = Usage { input_tokens: 1, output_tokens: 2, cost_micros: Some(1_500_000) };
+    fits::<UsageSchema>(&UsageBody::from(usage));
+    fits::<UsageSchema>(&UsageBody::from(Usage { cost_micros: None, ..usage }));
     for status in [RunStatus::Queued, RunStatus::Running, RunStatus::Success, RunStatus::Failed, RunStatus::TimedOut] {
         fits::<RunStatusSchema>(&status);
     }
@@ -62,6 +65,7 @@ fn run() -> RunView {
         finished_at: None,
         parent: None,
         forked_from: None,
+        usage: None,
     }
 }
 
@@ -94,7 +98,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
         input_bytes: 1,
         output_bytes: 1,
         answerer: Some(answerer),
-        usage: Some(Usage { input_tokens: 1, output_tokens: 2 }),
+        usage: Some(Usage { input_tokens: 1, output_tokens: 2, cost_micros: Some(3) }),
     };
     let record = AttemptRecord {
         visit: Visit { scope: ScopePath::inside(&group, 0), step: "draft".into(), number: 3 },
@@ -107,6 +111,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
         finished_at: Some(chrono::DateTime::UNIX_EPOCH),
         duration_ms: Some(7),
         measured: Some(measured),
+        turns: Vec::new(),
         child: None,
         deadline: None,
     };
@@ -117,7 +122,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
             "input": { "message": "m" }, "output": "text", "error": null,
             "startedAt": "1970-01-01T00:00:00.000Z", "finishedAt": "1970-01-01T00:00:00.000Z", "durationMs": 7,
             "answerer": { "kind": "agent", "name": "a", "version": "1", "digest": "d" },
-            "usage": { "inputTokens": 1, "outputTokens": 2 }, "index": 0, "childRunId": null, "deadline": null,
+            "usage": { "inputTokens": 1, "outputTokens": 2, "costUsd": 0.000_003 }, "turns": [], "index": 0, "childRunId": null, "deadline": null,
         })
     );
 }

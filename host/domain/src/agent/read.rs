@@ -3,12 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::{
-    AGENT_ID_CHARS_MAX, AGENT_TIMEOUT_MAX, AUTH_HEADER_BYTES_MAX, AgentAuth, AgentConfig, AgentLimits, AgentProtocol,
-    DISPLAY_NAME_CHARS_MAX, ENDPOINT_BYTES_MAX, MODEL_NAME_CHARS_MAX, ModelSettings, OUTPUT_TOKENS_MAX,
-    SECRET_NAME_BYTES_MAX, SYSTEM_PROMPT_CHARS_MAX, TEMPERATURE_MAX,
+    AGENT_CONCURRENCY_MAX, AGENT_ID_CHARS_MAX, AGENT_TIMEOUT_MAX, AUTH_HEADER_BYTES_MAX, AgentAuth, AgentConfig,
+    AgentLimits, AgentProtocol, DISPLAY_NAME_CHARS_MAX, ENDPOINT_BYTES_MAX, MAPPING_BYTES_MAX, MODEL_NAME_CHARS_MAX,
+    ModelSettings, OUTPUT_TOKENS_MAX, REQUESTS_PER_MINUTE_MAX, SECRET_NAME_BYTES_MAX, SYSTEM_PROMPT_CHARS_MAX,
+    StructuredOutput, TEMPERATURE_MAX, TOKEN_PRICE_MAX, TokenPrice,
 };
 use crate::duration::parse_duration;
 use crate::fault::{Fault, pointer};
+use crate::json::{JSON_DEPTH_MAX, is_too_deep};
 
 /// Headers that say what a call is, and how its bytes are read.
 const HEADERS_OF_OURS: [&str; 13] = [
@@ -27,16 +29,25 @@ const HEADERS_OF_OURS: [&str; 13] = [
     "upgrade",
 ];
 
-const FIELDS: [&str; 8] =
-    ["id", "displayName", "protocol", "endpoint", "model", "auth", "systemPromptTemplate", "limits"];
-const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
-const LIMITS_NOT_YET: [(&str, &str); 2] = [
-    ("maxConcurrency", "this version does not bound how many calls of an agent run at once"),
-    ("requestsPerMinute", "this version does not bound how often an agent is called"),
+const FIELDS: [&str; 13] = [
+    "id",
+    "displayName",
+    "protocol",
+    "endpoint",
+    "model",
+    "auth",
+    "systemPromptTemplate",
+    "limits",
+    "structuredOutput",
+    "fallbackAgentId",
+    "price",
+    "request",
+    "response",
 ];
+const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
 
 /// Providers whose name alone says what is spoken and where, as their documentation states it.
-const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
+pub(super) const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
     ("openai", AgentProtocol::Openai, "https://api.openai.com/v1"),
     ("claude", AgentProtocol::Anthropic, "https://api.anthropic.com/v1"),
     ("gemini", AgentProtocol::Openai, "https://generativelanguage.googleapis.com/v1beta/openai"),
@@ -94,6 +105,29 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
     if protocol == Some(AgentProtocol::Anthropic) && model.model_id.is_none() {
         fields.fault("model", "agent.missing", "the protocol `anthropic` wants a `modelId`");
     }
+    let structured_output = fields.value("structuredOutput", "`schema`, `json` or `none`", |value| {
+        serde_json::from_value::<StructuredOutput>(value.clone()).ok()
+    });
+    let fallback_agent_id = fields.text("fallbackAgentId", AGENT_ID_CHARS_MAX);
+    if fallback_agent_id.as_deref().is_some_and(|other| !is_kebab_case(other)) {
+        fields.fault("fallbackAgentId", "agent.id", "this is the id of another agent");
+    }
+    if fallback_agent_id.is_some() && fallback_agent_id == id {
+        fields.fault("fallbackAgentId", "agent.fallback", "an agent cannot stand in for itself");
+    }
+    let price = fields.inner("price").and_then(read_price);
+    let request = fields.object.get("request").cloned();
+    let response = fields.text("response", MAPPING_BYTES_MAX);
+    for (key, is_there) in [("request", request.is_some()), ("response", response.is_some())] {
+        if is_there && protocol.is_some_and(|protocol| protocol != AgentProtocol::Http) {
+            fields.fault(key, "agent.pointless", "only what the protocol `http` sends and reads can be mapped");
+        }
+    }
+    if request.as_ref().is_some_and(|request| is_too_deep(request) || request.to_string().len() > MAPPING_BYTES_MAX) {
+        let detail =
+            format!("`request` is JSON of at most {MAPPING_BYTES_MAX} bytes, nested at most {JSON_DEPTH_MAX} deep");
+        fields.fault("request", "agent.too_large", detail);
+    }
     Some(AgentConfig {
         id: id?,
         display_name,
@@ -103,6 +137,11 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
         auth,
         system_prompt_template,
         limits,
+        structured_output,
+        fallback_agent_id,
+        price,
+        request,
+        response,
     })
 }
 
@@ -144,13 +183,46 @@ fn read_model(mut fields: Fields<'_>) -> ModelSettings {
     }
 }
 
+pub(super) fn step_model(value: &Value) -> Result<ModelSettings, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let Some(mut fields) = Fields::of(value, String::new(), &mut faults) else { return Err(faults) };
+    if fields.object.contains_key("provider") {
+        fields.fault("provider", "agent.unknown_field", "the agent says who serves its model, not a step");
+    }
+    let model = read_model(fields);
+    if faults.is_empty() { Ok(ModelSettings { provider: None, ..model }) } else { Err(faults) }
+}
+
 fn read_limits(mut fields: Fields<'_>) -> AgentLimits {
-    fields.only(&["timeout"], &LIMITS_NOT_YET);
+    fields.only(&["timeout", "maxConcurrency", "requestsPerMinute"], &[]);
     let timeout = fields.value("timeout", "a duration from `1ms` to `1h`, such as `30s`", |value| {
         let timeout = parse_duration(value.as_str()?).ok()?;
         (!timeout.is_zero() && timeout <= AGENT_TIMEOUT_MAX).then_some(timeout)
     });
-    AgentLimits { timeout }
+    let whole = |most: u64| move |value: &Value| value.as_u64().filter(|number| (1..=most).contains(number));
+    let max_concurrency =
+        fields.value("maxConcurrency", "a whole number from 1 to 10,000", whole(AGENT_CONCURRENCY_MAX));
+    let requests_per_minute =
+        fields.value("requestsPerMinute", "a whole number from 1 to 1,000,000", whole(REQUESTS_PER_MINUTE_MAX));
+    AgentLimits {
+        timeout,
+        max_concurrency: max_concurrency.map(|number| number as u32),
+        requests_per_minute: requests_per_minute.map(|number| number as u32),
+    }
+}
+
+fn read_price(mut fields: Fields<'_>) -> Option<TokenPrice> {
+    let keys = ["inputPerMillion", "outputPerMillion"];
+    fields.only(&keys, &[]);
+    let [input, output] = keys.map(|key| {
+        if !fields.object.contains_key(key) {
+            fields.fault(key, "agent.missing", format!("`{key}` is missing"));
+        }
+        fields.value(key, "US dollars for a million tokens, from 0 to 1,000,000", |value| {
+            value.as_f64().filter(|price| (0.0..=TOKEN_PRICE_MAX).contains(price))
+        })
+    });
+    Some(TokenPrice { input_per_million: input?, output_per_million: output? })
 }
 
 fn is_kebab_case(id: &str) -> bool {
@@ -159,7 +231,7 @@ fn is_kebab_case(id: &str) -> bool {
     })
 }
 
-fn endpoint_fault(text: &str) -> Option<&'static str> {
+pub(super) fn endpoint_fault(text: &str) -> Option<&'static str> {
     let Ok(url) = url::Url::parse(text) else {
         return Some("an endpoint is an absolute URL, such as `https://host/v1`");
     };

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::read::{PROVIDERS, endpoint_fault};
 use super::*;
 
 fn faults(value: &Value) -> Vec<(String, String)> {
@@ -34,7 +35,7 @@ fn all_faults_come_at_once_each_with_its_place() {
     let found = faults(&json!({
         "id": "Writer Agent", "displayName": 7, "protocol": "carrier-pigeon", "endpoint": "/relative", "color": "red",
         "model": { "temperature": 3, "maxOutputTokens": 0.5, "topK": 1 },
-        "systemPromptTemplate": "", "limits": { "timeout": "soon", "maxConcurrency": 4 },
+        "systemPromptTemplate": "", "limits": { "timeout": "soon", "maxConcurrency": 0 },
         "auth": { "header": "Content-Type", "scheme": "Basic" },
     }));
     let expected = [
@@ -47,7 +48,7 @@ fn all_faults_come_at_once_each_with_its_place() {
         ("/model/topK", "agent.unknown_field"),
         ("/model/temperature", "agent.value"),
         ("/model/maxOutputTokens", "agent.value"),
-        ("/limits/maxConcurrency", "agent.unsupported"),
+        ("/limits/maxConcurrency", "agent.value"),
         ("/limits/timeout", "agent.value"),
         ("/auth/scheme", "agent.unknown_field"),
         ("/auth/header", "agent.value"),

@@ -119,6 +119,16 @@ fn warn_of_unknown_names(workflow: &Workflow, known: &Known, findings: &mut Find
     use super::StepKind;
 
     for step in &workflow.steps {
+        if let StepKind::Agent(agent) = &step.kind {
+            for (position, tool) in
+                agent.tools.iter().enumerate().filter(|(_, tool)| !known.tools.contains(&tool.tool_name))
+            {
+                let detail =
+                    format!("there is no `{}` yet; the agent is not offered it while that is so", tool.tool_name);
+                let place = pointer(&pointer(&step.pointer, "tools"), position);
+                findings.warn(place, "definition.unknown_name", detail);
+            }
+        }
         let (is_known, field, name) = match &step.kind {
             StepKind::Agent(agent) => (known.agents.contains(&agent.agent_id), "agentId", agent.agent_id.clone()),
             StepKind::Tool(tool) => (known.tools.contains(&tool.tool_name), "toolName", tool.tool_name.clone()),

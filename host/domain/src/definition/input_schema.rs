@@ -26,7 +26,7 @@ impl InputSchema {
     ///
     /// # Errors
     /// The pointer into the schema, and what is wrong there.
-    pub(super) fn parse(schema: &Value) -> Result<Self, (String, String)> {
+    pub(crate) fn parse(schema: &Value) -> Result<Self, (String, String)> {
         let whole = |detail| (String::new(), detail);
         Expansion { root: schema, known: HashMap::new(), open: HashSet::new() }.of(schema, 0).map_err(whole)?;
         let validator = jsonschema::options()

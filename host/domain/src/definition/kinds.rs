@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::{ListIndex, StepIndex};
+use super::{ListIndex, OutputSchema, StepIndex};
+use crate::agent::ModelSettings;
 use crate::id::WorkflowId;
+use crate::talk::TOOL_ROUNDS_DEFAULT;
 
 /// What a step does.
 #[derive(Debug, Clone)]
@@ -95,7 +97,7 @@ impl StepKind {
 }
 
 /// An agent step's own fields.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AgentStep {
     /// Which agent.
     pub agent_id: String,
@@ -103,6 +105,50 @@ pub struct AgentStep {
     pub message: String,
     /// Template of what is added to its system prompt.
     pub system_prompt_suffix: Option<String>,
+    /// What this step wants otherwise than the agent's configuration.
+    pub model: Option<ModelSettings>,
+    /// What the answer must be.
+    pub output_schema: Option<OutputSchema>,
+    /// The tools that the agent may call, and no others.
+    pub tools: Vec<AgentTool>,
+    /// How often it may ask for tools in one visit.
+    pub max_rounds: u32,
+}
+
+impl AgentStep {
+    /// A step that tells an agent a message, and nothing else.
+    pub fn new(agent_id: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            agent_id: agent_id.into(),
+            message: message.into(),
+            system_prompt_suffix: None,
+            model: None,
+            output_schema: None,
+            tools: Vec::new(),
+            max_rounds: TOOL_ROUNDS_DEFAULT,
+        }
+    }
+}
+
+/// A tool that an agent may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentTool {
+    /// Which.
+    pub tool_name: String,
+    /// The plugin that must bring it, where the definition cares.
+    pub plugin: Option<String>,
+    /// The plugin's version that must be called, where the definition cares; else the one that the run stays on.
+    pub version: Option<i32>,
+    /// The roles of which somebody must allow each call; nobody has to where absent.
+    pub approvers: Option<Vec<String>>,
+}
+
+impl AgentTool {
+    /// Its name as models take it: what is not of `A-Z a-z 0-9 _ -` is `_`.
+    pub fn wire_name(&self) -> String {
+        let wire = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        self.tool_name.chars().map(wire).collect()
+    }
 }
 
 /// A tool step's own fields.

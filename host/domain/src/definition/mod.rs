@@ -12,6 +12,7 @@ mod flow;
 mod input_schema;
 mod kinds;
 mod limits;
+mod output_schema;
 mod step;
 mod variables;
 mod waits;
@@ -25,10 +26,11 @@ use std::time::Duration;
 pub use check::{Checked, check, variable_name};
 pub use input_schema::{INPUT_SCHEMA_WEIGHT_MAX, InputSchema};
 pub use kinds::{
-    AgentStep, Approval, Assigned, Branch, Case, Condition, FailStep, ForEach, Loop, LoopTest, OnFailure, OnTimeout,
-    Parallel, StepKind, Switch, Target, ToolStep, Wait, WorkflowStep,
+    AgentStep, AgentTool, Approval, Assigned, Branch, Case, Condition, FailStep, ForEach, Loop, LoopTest, OnFailure,
+    OnTimeout, Parallel, StepKind, Switch, Target, ToolStep, Wait, WorkflowStep,
 };
 pub use limits::{CONCURRENCY_KEY_CHARS_MAX, CONCURRENCY_MAX, Concurrency, OnLimit, Retention};
+pub use output_schema::OutputSchema;
 pub use waits::check_event_name;
 
 use crate::id::WorkflowId;
@@ -52,6 +54,8 @@ pub const FOR_EACH_ITEMS_MAX: usize = 10_000;
 pub const FOR_EACH_CONCURRENCY_MAX: usize = 1_000;
 /// Cases of one `switch` step.
 pub const SWITCH_CASES_MAX: usize = 100;
+/// Tools of one agent step: a model that has to choose among more chooses badly.
+pub const AGENT_TOOLS_MAX: usize = 64;
 /// Characters of the name of an event that runs wait for.
 pub const EVENT_NAME_CHARS_MAX: usize = 128;
 /// Characters of the code of a `fail` step.

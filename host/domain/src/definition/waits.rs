@@ -69,6 +69,22 @@ impl Reader<'_> {
         if let Some(message) = message {
             self.check_template(message, fields.at("message"), index);
         }
+        let approvers = self.read_approvers(fields);
+        let on_timeout = match fields.text("onTimeout", self.findings) {
+            None | Some("deny") => OnTimeout::Deny,
+            Some("approve") => OnTimeout::Approve,
+            Some("fail") => OnTimeout::Fail,
+            Some(_) => {
+                let detail = "`onTimeout` is `deny`, `approve` or `fail`";
+                self.findings.fault(fields.at("onTimeout"), "definition.value", detail);
+                OnTimeout::Deny
+            }
+        };
+        Some(Approval { message: message?.to_owned(), approvers, on_timeout })
+    }
+
+    /// The roles that may decide.
+    pub(super) fn read_approvers(&mut self, fields: Fields<'_>) -> Vec<String> {
         let mut approvers = Vec::new();
         match fields.get("approvers") {
             None => approvers.extend(["owner", "admin", "member"].map(str::to_owned)),
@@ -91,17 +107,7 @@ impl Reader<'_> {
                 self.findings.fault(fields.at("approvers"), "definition.type", detail);
             }
         }
-        let on_timeout = match fields.text("onTimeout", self.findings) {
-            None | Some("deny") => OnTimeout::Deny,
-            Some("approve") => OnTimeout::Approve,
-            Some("fail") => OnTimeout::Fail,
-            Some(_) => {
-                let detail = "`onTimeout` is `deny`, `approve` or `fail`";
-                self.findings.fault(fields.at("onTimeout"), "definition.value", detail);
-                OnTimeout::Deny
-            }
-        };
-        Some(Approval { message: message?.to_owned(), approvers, on_timeout })
+        approvers
     }
 
     pub(super) fn read_workflow(&mut self, fields: Fields<'_>, index: StepIndex) -> Option<WorkflowStep> {

@@ -25,7 +25,7 @@ impl State {
             StepKind::Wait(Wait::Event { .. }) => Work::Listening,
             StepKind::Wait(_) => Work::Sleeping,
             StepKind::Approval(_) => Work::Asking { input: Arc::clone(input) },
-            _ => Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input) },
+            _ => Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input), talk: Vec::new() },
         };
         let open = Open { step, visit: visit.clone(), deadline, work };
         self.set_cursor(&visit.scope, Cursor::In(open));
@@ -34,8 +34,13 @@ impl State {
 
     pub(super) fn attempt_failed(&mut self, visit: &Visit, attempt: u32, retry_at: DateTime<Utc>) {
         let Some(open) = self.open_visit(visit) else { return };
-        let (Work::Calling { input, .. } | Work::Child { input, .. }) = &open.work else { return };
-        open.work = Work::Calling { attempt: attempt + 1, not_before: Some(retry_at), input: Arc::clone(input) };
+        let (input, talk) = match &mut open.work {
+            Work::Calling { input, talk, .. } => (input, std::mem::take(talk)),
+            Work::Child { input, .. } => (input, Vec::new()),
+            _ => return,
+        };
+        let input = Arc::clone(input);
+        open.work = Work::Calling { attempt: attempt + 1, not_before: Some(retry_at), input, talk };
     }
 
     pub(super) fn child_started(&mut self, visit: &Visit, run: RunId) {

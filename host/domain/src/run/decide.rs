@@ -78,6 +78,9 @@ impl State {
                     let heard = self.heard(wait, &open.visit, &self.scope_of(scope), templates);
                     heard.unwrap_or_else(|error| Some(stopped(&open.visit, &error, 0)))
                 }
+                (Work::Calling { attempt, talk, .. }, StepKind::Agent(agent)) => {
+                    self.next_turn(&open.visit, *attempt, talk, agent)
+                }
                 _ => None,
             },
             Cursor::Done | Cursor::Failed(_) => None,
@@ -138,14 +141,14 @@ impl State {
         match pick(self.workflow.output.as_ref(), &seen, templates) {
             Ok(output) => Event::RunSucceeded { output },
             Err(CallError { code, message, .. }) => {
-                Event::RunFailed { error: Failure { step_id: None, code: code.into_owned(), message, attempts: 0 } }
+                Event::RunFailed { error: Failure::new(None, code.into_owned(), message) }
             }
         }
     }
 }
 
 fn failure_of_run(step: &str, code: &str, message: String) -> Failure {
-    Failure { step_id: Some(step.to_owned()), code: code.to_owned(), message, attempts: 0 }
+    Failure::new(Some(step.to_owned()), code, message)
 }
 
 fn stopped(visit: &Visit, error: &CallError, attempts: u32) -> Event {
@@ -158,5 +161,6 @@ pub(super) fn failure_of_step(visit: &Visit, error: &CallError, attempts: u32) -
         code: error.code.clone().into_owned(),
         message: error.message.clone(),
         attempts,
+        evidence: error.evidence.clone(),
     }
 }

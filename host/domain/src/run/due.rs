@@ -9,6 +9,7 @@ use serde_json::json;
 use super::frame::{Open, Work};
 use super::inputs::visit_bound;
 use super::state::State;
+use super::talk::listens;
 use crate::definition::{OnTimeout, StepKind};
 use crate::journal::{Event, Failure, Visit};
 
@@ -25,7 +26,7 @@ impl State {
         if self.ended.is_some() || self.is_paused {
             return None;
         }
-        self.frames.values().filter_map(|frame| acted_upon(frame.open()?)).min()
+        self.frames.values().filter_map(|frame| self.acted_upon(frame.open()?)).min()
     }
 
     /// When the first of the visits is given up that somebody outside could still have answered in time: whoever acts upon it
@@ -35,14 +36,19 @@ impl State {
             return None;
         }
         let open = self.frames.values().filter_map(|frame| frame.open());
-        let told = open.filter(|open| matches!(open.work, Work::Listening | Work::Asking { .. } | Work::Child { .. }));
-        told.filter_map(acted_upon).min()
+        let told = open.filter(|open| {
+            matches!(open.work, Work::Asking { .. } | Work::Child { .. })
+                || listens(&open.work)
+                || self.waits_for_leave(open)
+        });
+        told.filter_map(|open| self.acted_upon(open)).min()
     }
 
     /// The entry of the first visit whose time has come.
     pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<Event> {
         let open = self.frames.values().filter_map(|frame| frame.open());
-        let due = open.filter(|open| acted_upon(open).is_some_and(|at| at <= now)).min_by_key(|open| open.deadline)?;
+        let due =
+            open.filter(|open| self.acted_upon(open).is_some_and(|at| at <= now)).min_by_key(|open| open.deadline)?;
         Some(self.time_is_up(due))
     }
 
@@ -52,7 +58,7 @@ impl State {
         let mut current = visit;
         while let Some(visit) = current {
             let frame = self.frames.get(&visit.scope)?;
-            due = frame.open().filter(|open| acted_upon(open).is_some_and(|at| at <= now)).or(due);
+            due = frame.open().filter(|open| self.acted_upon(open).is_some_and(|at| at <= now)).or(due);
             current = frame.parent.as_ref();
         }
         due.map(|open| self.time_is_up(open))
@@ -90,16 +96,14 @@ impl State {
             Work::Calling { attempt, .. } | Work::Child { attempt, .. } => *attempt,
             _ => 0,
         };
-        let error = Failure { step_id: Some(visit.step.clone()), code: code.to_owned(), message, attempts };
+        let error = Failure { attempts, ..Failure::new(Some(visit.step.clone()), code, message) };
         Event::StepFailed { visit, error, duration_ms: None }
     }
-}
 
-/// When a visit's deadline is acted upon.
-pub(super) fn acted_upon(open: &Open) -> Option<DateTime<Utc>> {
-    let margin = match open.work {
-        Work::Asking { .. } => APPROVAL_MARGIN,
-        _ => Duration::ZERO,
-    };
-    Some(open.deadline? + margin)
+    /// When a visit's deadline is acted upon.
+    pub(super) fn acted_upon(&self, open: &Open) -> Option<DateTime<Utc>> {
+        let deadline = open.deadline?;
+        let asks = matches!(open.work, Work::Asking { .. }) || self.waits_for_leave(open);
+        Some(if asks { deadline + APPROVAL_MARGIN } else { deadline })
+    }
 }

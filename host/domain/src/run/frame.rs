@@ -10,6 +10,7 @@ use super::group::Group;
 use crate::definition::StepIndex;
 use crate::id::RunId;
 use crate::journal::{Failure, ScopePath, Variables, Visit};
+use crate::talk::Turn;
 
 /// One list under way: exactly one of its steps at a time.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) enum Work {
     /// The outside world owes an answer.
-    Calling { attempt: u32, not_before: Option<DateTime<Utc>>, input: Arc<Value> },
+    Calling { attempt: u32, not_before: Option<DateTime<Utc>>, input: Arc<Value>, talk: Vec<Arc<Turn>> },
     /// Another run is under way.
     Child { attempt: u32, run: RunId, input: Arc<Value> },
     /// Lets time pass.

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::definition::Workflow;
+use crate::definition::{StepKind, Workflow};
 use crate::id::RunId;
 use crate::journal::{Entry, Event, Failure, Measured, Visit};
+use crate::talk::{self, Turn};
 
 /// One attempt of one visit, or a visit that called nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,8 @@ pub struct AttemptRecord {
     pub duration_ms: Option<u64>,
     /// What was measured of a call that ended well.
     pub measured: Option<Measured>,
+    /// What went on between an agent and its step, with the time of each turn.
+    pub turns: Vec<(DateTime<Utc>, Arc<Turn>)>,
     /// The run that a `workflow` step started.
     pub child: Option<RunId>,
     /// When a wait is over, an approval expires, or the visit must have ended.
@@ -82,6 +85,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                         input: Arc::clone(&same.input),
                         attempt: same.attempt,
                         child: same.child,
+                        turns: same.turns.clone(),
                         ..begun(visit, *at)
                     },
                 );
@@ -105,10 +109,16 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                     code: error.code.clone().into_owned(),
                     message: error.message.clone(),
                     attempts: *attempt,
+                    evidence: error.evidence.clone(),
                 });
                 (record.finished_at, record.duration_ms) = (Some(*at), Some(*duration_ms));
-                let next =
-                    AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
+                let next = AttemptRecord {
+                    input: Arc::clone(&record.input),
+                    attempt: attempt + 1,
+                    // What was said so far goes on.
+                    turns: record.turns.clone(),
+                    ..begun(visit, *retry_at)
+                };
                 records.push(next);
                 open.insert(visit, records.len() - 1);
                 last.insert(visit, records.len() - 1);
@@ -126,6 +136,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
             Event::StepSkipped { .. } => {
                 (record.status, record.finished_at) = (AttemptStatus::Skipped, Some(*at));
             }
+            Event::StepTurn { turn, .. } => record.turns.push((*at, Arc::clone(turn))),
             Event::ChildStarted { run, .. } => record.child = Some(*run),
             // A pass, and what the run itself does, is no attempt.
             _ => {}
@@ -153,7 +164,15 @@ pub fn history_of(workflow: &Workflow, journal: &[Entry]) -> Vec<(AttemptRecord,
     };
     let shown = history(journal).into_iter().map(|mut record| {
         let kind = kind_of(&record);
-        if record.status == AttemptStatus::Running && matches!(kind, "wait" | "approval" | "workflow") {
+        let waits = match workflow.step_index(&record.visit.step).map(|index| &workflow.steps[index].kind) {
+            Some(StepKind::Wait(_) | StepKind::Approval(_) | StepKind::Workflow(_)) => true,
+            Some(StepKind::Agent(agent)) => {
+                let talk: Vec<_> = record.turns.iter().map(|(_, turn)| Arc::clone(turn)).collect();
+                talk::waits_for_somebody(&talk, agent)
+            }
+            _ => false,
+        };
+        if record.status == AttemptStatus::Running && waits {
             record.status = AttemptStatus::Waiting;
         }
         (record, kind)
@@ -173,6 +192,7 @@ fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {
         finished_at: None,
         duration_ms: None,
         measured: None,
+        turns: Vec::new(),
         child: None,
         deadline: None,
     }
@@ -212,7 +232,7 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { step_id: None, code: "x".into(), message: "x".into(), attempts: 1 }
+        Failure { attempts: 1, ..Failure::new(None, "x", "x") }
     }
 
     #[test]

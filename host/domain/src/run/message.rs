@@ -82,14 +82,17 @@ impl State {
             Message::Signal { .. } if self.signals.len() >= SIGNALS_KEPT_MAX => {
                 let message =
                     format!("the run keeps {SIGNALS_KEPT_MAX} events that no step has taken, and was sent another one");
-                let error = Failure { step_id: None, code: "run.too_many_events".to_owned(), message, attempts: 0 };
+                let error = Failure::new(None, "run.too_many_events", message);
                 Some(Event::RunFailed { error })
             }
             Message::Signal { name, payload, by } => {
                 let number = self.signals_received + 1;
                 Some(Event::SignalReceived { signal: Signal { number, name, payload, by } })
             }
-            Message::Decision { visit, approved, by, note } => self.is_asking(&visit).then(|| Event::StepSucceeded {
+            Message::Decision { visit, approved, by, note } if !self.is_asking(&visit) => {
+                self.decided_of_a_tool(&visit, approved, by, note)
+            }
+            Message::Decision { visit, approved, by, note } => Some(Event::StepSucceeded {
                 visit,
                 attempt: 0,
                 output: Arc::new(serde_json::json!({
@@ -104,7 +107,7 @@ impl State {
             Message::Cancel { by, reason } => {
                 let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 let message = format!("`{by}` cancelled the run{why}");
-                let error = Failure { step_id: None, code: "run.cancelled".to_owned(), message, attempts: 0 };
+                let error = Failure::new(None, "run.cancelled", message);
                 Some(Event::RunCancelled { error, by, reason })
             }
             Message::Pause { by, reason } => (!self.is_paused).then_some(Event::RunPaused { by, reason }),

@@ -14,6 +14,7 @@ mod outcome;
 mod reopen;
 mod simulate;
 mod state;
+mod talk;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ pub use decide::DECISIONS_PER_TURN_MAX;
 pub use due::APPROVAL_MARGIN;
 pub use history::{AttemptRecord, AttemptStatus, history, history_of};
 pub use message::{Message, SIGNALS_KEPT_MAX};
-pub use outcome::{Attempt, AttemptResult};
+pub use outcome::{Answered, Attempt, AttemptResult};
 pub use reopen::CannotFollow;
 pub use simulate::{
     MOCK_SEQUENCE_MAX, Mocks, PathStep, Simulated, Simulation, SimulationBounds, SimulationParts, SimulationStatus,

@@ -39,6 +39,7 @@ impl State {
         // What the original run waits for is not ours: each is asked, started and called again. What had failed in it goes on as
         // after a retry, so that a fork can be taken of any run at any entry.
         self.give_up_children(true);
+        self.forget_remote_tasks();
         self.go_on_anew(vars, since);
     }
 

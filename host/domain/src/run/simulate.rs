@@ -288,7 +288,9 @@ impl Simulation {
             CallKind::Tool { .. } => self.repeatable.contains(&call.visit.step),
             CallKind::Agent { .. } | CallKind::Evaluator { .. } | CallKind::Child { .. } => true,
         };
-        if let Some(event) = self.state.judge(Attempt { call, result, duration }, repeatable, self.now, CHANCE) {
+        if let Some(event) =
+            self.state.judge(Attempt { call, result: result.map(Into::into), duration }, repeatable, self.now, CHANCE)
+        {
             self.take(event);
         }
     }
@@ -301,12 +303,12 @@ impl Simulation {
         if self.journal_bytes > journal_bytes {
             // As a run ends.
             let message = format!("the run's journal weighs more than {journal_bytes} bytes");
-            let error = Failure { step_id: None, code: "run.too_large".to_owned(), message, attempts: 0 };
+            let error = Failure::new(None, "run.too_large", message);
             self.take(Event::RunFailed { error });
         } else if self.journal.len() >= entries {
             let message = format!("a test's journal has at most {entries} entries");
             let code = "test.too_many_entries".to_owned();
-            self.stop(Failure { step_id: None, code, message, attempts: 0 });
+            self.stop(Failure::new(None, code, message));
         }
     }
 

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use super::RunStatus;
 use super::frame::{Cursor, Frame, Open, Work};
+use super::talk::{call_of_turn, listens};
 use crate::definition::{ListIndex, MAIN_LIST, StepIndex, StepKind, Workflow};
 use crate::id::{RunId, WorkflowId};
-use crate::journal::{Event, Failure, ScopePath, Signal, Variables, Visit};
+use crate::journal::{Event, Failure, Measured, ScopePath, Signal, Usage, Variables, Visit};
 use crate::plugin::Pin;
+use crate::talk::Turn;
 use crate::template::Scope;
 
 /// What a run is told about itself, the same at every replay.
@@ -49,6 +51,7 @@ pub struct State {
     /// Since when the run's own timeout counts.
     pub(super) since: DateTime<Utc>,
     pub(super) abandoned: Vec<RunId>,
+    usage: Option<Usage>,
     /// How a step decided that the run ends.
     pub(super) ending: Option<Ending>,
     pub(super) ended: Option<Ended>,
@@ -97,6 +100,8 @@ pub struct Call {
     pub deadline: Option<DateTime<Utc>>,
     /// What it gives, as the journal has it.
     pub input: Arc<Value>,
+    /// What was said in the visit so far; empty for all but the calls of an agent step.
+    pub talk: Vec<Arc<Turn>>,
     /// What is called.
     pub kind: CallKind,
 }
@@ -153,6 +158,7 @@ impl State {
             signals_received: 0,
             is_paused: false,
             abandoned: Vec::new(),
+            usage: None,
             ending: None,
             ended: None,
         }
@@ -175,12 +181,15 @@ impl State {
             }
             Event::StepStarted { visit, input, deadline } => self.started(visit, input, *deadline),
             Event::AttemptFailed { visit, attempt, retry_at, .. } => self.attempt_failed(visit, *attempt, *retry_at),
+            Event::StepTurn { visit, turn, signal, .. } => {
+                self.drop_signal(*signal);
+                self.turned(visit, turn);
+            }
             Event::ChildStarted { visit, run, .. } => self.child_started(visit, *run),
             Event::PassStarted { visit, pass } => self.pass_started(visit, *pass),
-            Event::StepSucceeded { visit, output, signal, .. } => {
-                if let Some(number) = signal {
-                    self.signals.retain(|signal| signal.number != *number);
-                }
+            Event::StepSucceeded { visit, output, signal, measured, .. } => {
+                self.drop_signal(*signal);
+                self.count(measured.as_ref());
                 self.succeeded(visit, output);
             }
             Event::StepFailed { visit, error, .. } => self.failed(visit, error),
@@ -188,10 +197,8 @@ impl State {
             Event::SignalReceived { signal } => {
                 self.signals_received = signal.number;
                 self.signals.push_back(signal.clone());
-                let listening = self
-                    .frames
-                    .iter()
-                    .filter(|(_, frame)| frame.open().is_some_and(|open| matches!(open.work, Work::Listening)));
+                let listening =
+                    self.frames.iter().filter(|(_, frame)| frame.open().is_some_and(|open| listens(&open.work)));
                 self.ready.extend(listening.map(|(scope, _)| scope.clone()));
             }
             Event::RunPaused { .. } => self.is_paused = true,
@@ -208,6 +215,11 @@ impl State {
     /// The definition it follows.
     pub fn workflow(&self) -> &Workflow {
         &self.workflow
+    }
+
+    /// The definition it follows, to be held on to.
+    pub fn shared_workflow(&self) -> Arc<Workflow> {
+        Arc::clone(&self.workflow)
     }
 
     /// What it is told about itself.
@@ -233,6 +245,7 @@ impl State {
         }
         let open = self.frames.values().filter_map(|frame| frame.open());
         let asking = open.filter_map(|open| match &open.work {
+            Work::Calling { talk, .. } => self.asked_of_a_tool(open, talk),
             Work::Asking { input } => Some(OpenApproval {
                 visit: open.visit.clone(),
                 message: input["message"].as_str().unwrap_or_default().to_owned(),
@@ -276,15 +289,19 @@ impl State {
         }
         let open = self.frames.values().filter_map(|frame| frame.open());
         let calling = open.filter_map(|open| match &open.work {
-            Work::Calling { attempt, not_before, input } => Some(Call {
-                visit: open.visit.clone(),
-                step: open.step,
-                attempt: *attempt,
-                not_before: *not_before,
-                deadline: open.deadline,
-                input: Arc::clone(input),
-                kind: self.call_kind(open.step, input)?,
-            }),
+            Work::Calling { attempt, not_before, input, talk } => {
+                let (kind, input) = self.call_kind(open.step, input, talk)?;
+                Some(Call {
+                    visit: open.visit.clone(),
+                    step: open.step,
+                    attempt: *attempt,
+                    not_before: *not_before,
+                    deadline: open.deadline,
+                    input,
+                    talk: talk.clone(),
+                    kind,
+                })
+            }
             _ => None,
         });
         calling.collect()
@@ -325,23 +342,40 @@ impl State {
         visible
     }
 
-    fn call_kind(&self, step: StepIndex, input: &Value) -> Option<CallKind> {
-        match &self.workflow.steps[step].kind {
-            StepKind::Agent(agent) => Some(CallKind::Agent { agent_id: agent.agent_id.clone() }),
-            StepKind::Tool(tool) => Some(CallKind::Tool {
-                tool_name: tool.tool_name.clone(),
-                plugin: tool.plugin.clone(),
-                version: tool.version,
-            }),
-            StepKind::Condition(condition) => {
-                Some(CallKind::Evaluator { evaluator: condition.evaluator.clone()?, expr: condition.expr.clone() })
+    /// What is called, and what it is given.
+    fn call_kind(&self, step: StepIndex, input: &Arc<Value>, talk: &[Arc<Turn>]) -> Option<(CallKind, Arc<Value>)> {
+        let kind = match &self.workflow.steps[step].kind {
+            StepKind::Agent(agent) => return call_of_turn(agent, input, talk),
+            StepKind::Tool(tool) => {
+                CallKind::Tool { tool_name: tool.tool_name.clone(), plugin: tool.plugin.clone(), version: tool.version }
             }
-            StepKind::Workflow(_) => Some(CallKind::Child {
+            StepKind::Condition(condition) => {
+                CallKind::Evaluator { evaluator: condition.evaluator.clone()?, expr: condition.expr.clone() }
+            }
+            StepKind::Workflow(_) => CallKind::Child {
                 workflow_id: input["workflowId"].as_str()?.parse().ok()?,
                 version: input["version"].as_i64().map(|version| version as i32),
-            }),
-            _ => None,
+            },
+            _ => return None,
+        };
+        Some((kind, Arc::clone(input)))
+    }
+
+    fn drop_signal(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.signals.retain(|signal| signal.number != number);
         }
+    }
+
+    pub(super) fn count(&mut self, measured: Option<&Measured>) {
+        if let Some(usage) = measured.and_then(|measured| measured.usage) {
+            self.usage = Some(self.usage.map_or(usage, |before| before.and(usage)));
+        }
+    }
+
+    /// The tokens of all its agent calls that ended well, and what they cost, where agents said; those of its children apart.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     /// What a visit under way is in the middle of.

@@ -57,6 +57,7 @@ impl Engine {
             visit: 1,
             attempt: 1,
             timeout: INVOKE_TIMEOUT,
+            turn: 0,
             traceparent: None,
         };
         let answer = self.host.call_tool(workspace, &[], name, None, None, input, &context).await;

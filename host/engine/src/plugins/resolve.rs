@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use armilla_domain::call::CallError;
-use armilla_domain::definition::{StepKind, Workflow};
+use armilla_domain::definition::{AgentTool, StepKind, ToolStep, Workflow};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::plugin::{Grant, Pin};
 use armilla_sandbox::ToolDescription;
@@ -156,23 +156,13 @@ impl Snapshot {
     pub(crate) fn pins(&self, workspace: WorkspaceId, workflow: &Workflow) -> Vec<Pin> {
         let mut pins: Vec<Pin> = Vec::new();
         let mut explicit: Vec<Pin> = Vec::new();
-        for step in &workflow.steps {
-            let resolved = match &step.kind {
-                StepKind::Tool(tool) => {
-                    self.tool(workspace, &[], &tool.tool_name, tool.plugin.as_deref(), tool.version)
-                }
-                StepKind::Condition(condition) => match &condition.evaluator {
-                    Some(evaluator) => self.evaluator(workspace, &[], evaluator),
-                    None => continue,
-                },
-                _ => continue,
-            };
+        let named = workflow.steps.iter().flat_map(|step| self.named_by(workspace, &step.kind));
+        for (resolved, names_a_version) in named {
             // What is not there yet may be added before its step is reached.
             let Ok(Resolved { version, .. }) = resolved else { continue };
             let row = &version.row;
             let pin = Pin { name: row.name.clone(), version: row.version, digest: row.digest.clone() };
-            let named = matches!(&step.kind, StepKind::Tool(tool) if tool.version.is_some());
-            let into = if named { &mut explicit } else { &mut pins };
+            let into = if names_a_version { &mut explicit } else { &mut pins };
             if !into.contains(&pin) {
                 into.push(pin);
             }
@@ -181,6 +171,41 @@ impl Snapshot {
         explicit.retain(|pin| !pins.contains(pin));
         pins.extend(explicit);
         pins
+    }
+
+    /// What a step's names of tools and plugins mean now, each with whether it names a version.
+    fn named_by(&self, workspace: WorkspaceId, kind: &StepKind) -> Vec<(Result<Resolved, CallError>, bool)> {
+        match kind {
+            StepKind::Tool(ToolStep { tool_name, plugin, version, .. }) => {
+                vec![(self.tool(workspace, &[], tool_name, plugin.as_deref(), *version), version.is_some())]
+            }
+            StepKind::Agent(agent) => agent
+                .tools
+                .iter()
+                .map(|AgentTool { tool_name, plugin, version, .. }| {
+                    (self.tool(workspace, &[], tool_name, plugin.as_deref(), *version), version.is_some())
+                })
+                .collect(),
+            StepKind::Condition(condition) => {
+                let evaluator = condition.evaluator.iter();
+                evaluator.map(|evaluator| (self.evaluator(workspace, &[], evaluator), false)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a tool's author says of it: its description, and the schema of what it takes.
+    pub(crate) fn described(
+        &self,
+        workspace: WorkspaceId,
+        pins: &[Pin],
+        tool: &str,
+        plugin: Option<&str>,
+        version: Option<i32>,
+    ) -> Option<(String, serde_json::Value)> {
+        let Resolved { version, .. } = self.tool(workspace, pins, tool, plugin, version).ok()?;
+        let tool = version.description.tools.iter().find(|known| known.name == tool)?;
+        Some((tool.description.clone(), serde_json::Value::clone(&tool.input_schema)))
     }
 
     /// One tool that a workspace can call.

@@ -208,6 +208,7 @@ pub(crate) fn context(step_id: &str) -> CallContext {
         step_id: step_id.to_owned(),
         visit: 1,
         attempt: 1,
+        turn: 0,
         timeout: Duration::from_secs(60),
         traceparent: None,
     }

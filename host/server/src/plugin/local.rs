@@ -134,6 +134,7 @@ pub(super) async fn run(args: RunArgs) -> Result<(), PluginError> {
         step_id: "run".to_owned(),
         visit: 1,
         attempt: 1,
+        turn: 0,
         timeout: args.timeout,
         traceparent: None,
     };

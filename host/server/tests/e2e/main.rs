@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod agent_answers;
 mod agent_calls;
+mod agent_limits;
+mod agent_tools;
+mod agent_versions;
 mod agents;
 mod approvals;
 mod author;

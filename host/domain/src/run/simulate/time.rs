@@ -2,13 +2,13 @@
 
 use super::{Simulation, Turn};
 use crate::journal::{ScopePath, Visit};
-use crate::run::due::acted_upon;
 use crate::run::frame::Work;
 
 impl Simulation {
     /// Nothing more happens at this instant: the next one at which something does is now.
     pub(super) fn let_time_pass(&mut self) -> Turn {
-        let wake = self.open().filter_map(|open| Some((acted_upon(open)?, &open.visit))).min_by_key(|(at, _)| *at);
+        let wake =
+            self.open().filter_map(|open| Some((self.state.acted_upon(open)?, &open.visit))).min_by_key(|(at, _)| *at);
         let wakes_what_is_left_open = wake.is_some_and(|(_, visit)| self.holds_an_open_call(visit));
         let wake = wake.map(|(at, _)| at);
         let calls = self.state.calls().into_iter().filter(|call| !self.open_for_good.contains(&call.visit));

@@ -1,4 +1,4 @@
-//! Takes a plugin out of service that traps too often, and lets it back by one call that goes well.
+//! A circuit breaker: takes out of service what fails too often, and lets it back by one call that goes well.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 pub const FAULTS_MAX: usize = 5;
 /// How long a fault counts.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// How long an open breaker refuses calls before it lets one through to try.
-pub const OPEN_FOR: Duration = Duration::from_secs(30);
 
-/// One plugin's breaker. Time is an argument.
-#[derive(Debug, Default)]
-pub(crate) struct Breaker {
+/// The breaker of one plugin, or of one endpoint. Time is an argument.
+#[derive(Debug)]
+pub struct Breaker {
+    open_for: Duration,
     state: Mutex<State>,
 }
 
@@ -37,7 +36,7 @@ impl Default for State {
 
 /// A call that was let through. It says how it ended; one that is dropped before has found out nothing.
 #[derive(Debug)]
-pub(crate) struct Admission<'a> {
+pub struct Admission<'a> {
     breaker: &'a Breaker,
     since: Instant,
     probe: bool,
@@ -45,8 +44,16 @@ pub(crate) struct Admission<'a> {
 }
 
 impl Breaker {
-    /// Lets a call through, or says how long none is.
-    pub(crate) fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
+    /// A closed one, which refuses calls for `open_for` once it has opened, before it lets one through to try.
+    pub fn new(open_for: Duration) -> Self {
+        Self { open_for, state: Mutex::default() }
+    }
+
+    /// Lets a call through.
+    ///
+    /// # Errors
+    /// For how long none is let through.
+    pub fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
         let mut state = self.lock();
         let probe = match &*state {
             State::Closed { .. } => false,
@@ -55,7 +62,7 @@ impl Breaker {
                 true
             }
             State::Open { until } => return Err(*until - now),
-            State::Probing => return Err(OPEN_FOR),
+            State::Probing => return Err(self.open_for),
         };
         Ok(Admission { breaker: self, since: now, probe, settled: false })
     }
@@ -66,12 +73,13 @@ impl Breaker {
 }
 
 impl Admission<'_> {
-    /// How the call ended. Says whether this was what took the plugin out of service.
-    pub(crate) fn settle(mut self, now: Instant, faulty: bool) -> bool {
+    /// How the call ended. Says whether this was what opened the breaker.
+    pub fn settle(mut self, now: Instant, faulty: bool) -> bool {
         self.settled = true;
         let mut state = self.breaker.lock();
+        let open_for = self.breaker.open_for;
         if self.probe {
-            *state = if faulty { State::Open { until: now + OPEN_FOR } } else { State::default() };
+            *state = if faulty { State::Open { until: now + open_for } } else { State::default() };
             return false;
         }
         let State::Closed { faults } = &mut *state else { return false };
@@ -84,7 +92,7 @@ impl Admission<'_> {
         faults.push_back(now);
         let opens = faults.len() >= FAULTS_MAX;
         if opens {
-            *state = State::Open { until: now + OPEN_FOR };
+            *state = State::Open { until: now + open_for };
         }
         opens
     }
@@ -106,13 +114,15 @@ impl Drop for Admission<'_> {
 mod tests {
     use super::*;
 
+    const OPEN_FOR: Duration = Duration::from_secs(30);
+
     fn fault(breaker: &Breaker, now: Instant) -> bool {
         breaker.admit(now).unwrap().settle(now, true)
     }
 
     #[test]
     fn it_opens_at_the_fifth_fault_within_a_minute_and_closes_by_a_probe() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (Breaker::new(OPEN_FOR), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         for second in 0..4 {
             assert!(!fault(&breaker, at(second)));
@@ -132,7 +142,7 @@ mod tests {
 
     #[test]
     fn old_faults_do_not_count() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (Breaker::new(OPEN_FOR), Instant::now());
         for minute in 0..20 {
             assert!(!fault(&breaker, start + Duration::from_secs(61 * minute / 4)), "{minute}");
         }
@@ -140,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_nobody_waited_for_leaves_the_question_open() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (Breaker::new(OPEN_FOR), Instant::now());
         for _ in 0..FAULTS_MAX {
             fault(&breaker, start);
         }

@@ -1,0 +1,377 @@
+//! Asks an agent: under its limits, with its prompt, its tools and its secret; and the one that stands in for it where it fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_agents::{AgentAnswer, AgentCall, ToolOffer};
+use armilla_domain::agent::AgentConfig;
+use armilla_domain::breaker::Breaker;
+use armilla_domain::call::{Answerer, CallError, ErrorClass};
+use armilla_domain::definition::{AgentStep, StepKind};
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::journal::Usage;
+use armilla_domain::run::Answered;
+use armilla_domain::talk::{REMOTE_ID_BYTES_MAX, Turn, was_refused};
+use armilla_domain::template::Scope;
+use armilla_store::{Admitted, AgentPlace, AgentRow, StoreError};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::executor::{STORE_UNAVAILABLE, Work, check_lease, measured};
+use crate::host::Host;
+
+/// How many agents one attempt asks: the step's own, and those that stand in for it.
+pub(crate) const AGENTS_ASKED_MAX: usize = 4;
+/// How long an endpoint is left alone that failed too often.
+pub const ENDPOINT_OPEN_FOR: Duration = Duration::from_secs(60);
+/// How long a place among an agent's calls is believed taken beyond the time that its call may last.
+const PLACE_MARGIN: Duration = Duration::from_secs(10);
+/// The first wait for a place; it doubles up to [`PLACE_WAIT_MAX`], and is spread by chance.
+const PLACE_WAIT: Duration = Duration::from_millis(50);
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// An agent as it is now.
+struct Known {
+    row: AgentRow,
+    config: AgentConfig,
+}
+
+/// Makes the call that an agent step owes.
+pub(crate) async fn call_agent(host: &Arc<Host>, work: &Work, agent_id: &str) -> Result<Answered, CallError> {
+    let mut agent = known(host, work, agent_id).await?;
+    let mut asked = vec![agent.config.id.clone()];
+    loop {
+        let error = match ask(host, work, &agent).await {
+            Err(error) if may_pass(&error) => error,
+            settled => return settled,
+        };
+        let Some(other) = agent.config.fallback_agent_id.clone() else { return Err(error) };
+        if asked.len() >= AGENTS_ASKED_MAX || asked.contains(&other) {
+            return Err(error);
+        }
+        info!(run.id = %work.context.run_id, code = %error.code, "Agent `{}` fails; `{other}` is asked in its place", agent.config.id);
+        agent = match known(host, work, &other).await {
+            Ok(agent) => agent,
+            Err(missing) => {
+                warn!("`{other}`, which stands in for `{}`, cannot be asked: {missing}", agent.config.id);
+                return Err(error);
+            }
+        };
+        asked.push(other);
+    }
+}
+
+/// Whether another agent may do better, and nothing of ours is in the way.
+fn may_pass(error: &CallError) -> bool {
+    error.class != ErrorClass::Permanent && error.code.starts_with("agent.")
+}
+
+async fn known(host: &Host, work: &Work, id: &str) -> Result<Known, CallError> {
+    let row = host.store.agent(work.workspace, id).await.map_err(|error| of_store(&error))?;
+    let row = row.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{id}`")))?;
+    let config = serde_json::from_str(&row.config).map_err(|_| {
+        CallError::permanent("agent.bad_config", format!("`{id}` has a configuration of another program"))
+    })?;
+    Ok(Known { row, config })
+}
+
+/// Asks one agent once, unless its endpoint is left alone or its limits are reached.
+async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, CallError> {
+    let Known { row, config } = agent;
+    let step = work.agent_step()?;
+    let input = &*work.call.input;
+    let suffix = input["systemPromptSuffix"].as_str();
+    let system_prompt = match &config.system_prompt_template {
+        Some(template) => Some(host.templates.render(template, &work.scope)?),
+        None => None,
+    };
+    let system_prompt = match (system_prompt, suffix) {
+        (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
+        (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
+    };
+    let secret = match &config.auth {
+        Some(auth) => Some(secret_of(host, work, &config.id, &auth.secret).await?),
+        None => None,
+    };
+    let tools = offers(host, work, step);
+    let body = mapped_body(host, work, config, system_prompt.as_deref())?;
+    let began = Instant::now();
+    let _place = Place::take(host, work, config).await?;
+    let mut context = work.context.clone();
+    context.timeout = context.timeout.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
+    let breaker = host.circuits.of(work.workspace, &config.endpoint);
+    let admission = breaker.admit(Instant::now().into_std()).map_err(|left| left_alone(&config.id, left))?;
+    let tell = |text: &str| host.deltas.tell(work.context.run_id, text);
+    let call = AgentCall {
+        system_prompt: system_prompt.as_deref(),
+        secret: secret.as_deref(),
+        model: step.model.as_ref(),
+        talk: &work.call.talk,
+        tools: &tools,
+        output_schema: step.output_schema.as_ref(),
+        body: body.as_ref(),
+        deltas: host.deltas.is_followed(work.context.run_id).then_some(&tell),
+        ..AgentCall::new(input["message"].as_str().unwrap_or_default(), &context)
+    };
+    // All that came before may have taken its time.
+    check_lease(work)?;
+    let answer = host.agents.call(config, call).await;
+    if admission.settle(Instant::now().into_std(), answer.as_ref().is_err_and(speaks_against_the_endpoint)) {
+        warn!(agent.id = %config.id, "The endpoint of agent `{}` failed too often and is left alone for a while", config.id);
+    }
+    let answer = mapped_answer(host, config, answer?)?;
+    let usage = usage_of(host, config, step, &answer);
+    take(step, input, row, &work.call.talk, answer, usage)
+}
+
+/// What an answer means for the visit.
+fn take(
+    step: &AgentStep,
+    input: &Value,
+    row: &AgentRow,
+    talk: &[Arc<Turn>],
+    answer: AgentAnswer,
+    usage: Option<Usage>,
+) -> Result<Answered, CallError> {
+    let id = &row.id;
+    if !answer.calls.is_empty() {
+        if step.tools.is_empty() || answer.calls.iter().any(|call| call.id.len() > REMOTE_ID_BYTES_MAX) {
+            let message = format!("agent `{id}` asks for tools in a way that cannot be answered");
+            return Err(CallError::new(ErrorClass::Server, "agent.bad_answer", message));
+        }
+        let told = json!(answer.calls);
+        let (_, measured) = measured(input, told, answerer_of(row), usage);
+        return Ok(Answered::Turn(Turn::ToolsAsked { text: answer.text, calls: answer.calls, measured }));
+    }
+    let Some(schema) = &step.output_schema else {
+        return Ok(measured(input, answer.value, answerer_of(row), usage).into());
+    };
+    match schema.judge(&answer.text) {
+        Ok(value) => Ok(measured(input, value, answerer_of(row), usage).into()),
+        Err(why) if was_refused(talk) => {
+            let message = format!("agent `{id}` was told so, and its answer still is not what the step wants: {why}");
+            Err(CallError::permanent("agent.invalid_output", message).with_evidence(&answer.text))
+        }
+        Err(why) => {
+            let (text, measured) = measured(input, Value::String(answer.text), answerer_of(row), usage);
+            let text = text.as_str().unwrap_or_default().to_owned();
+            Ok(Answered::Turn(Turn::AnswerRefused { text, why, measured }))
+        }
+    }
+}
+
+/// The tools that the agent is told of: those of its step that are there.
+fn offers(host: &Host, work: &Work, step: &AgentStep) -> Vec<ToolOffer> {
+    let snapshot = host.catalog.snapshot();
+    let described = step.tools.iter().filter_map(|tool| {
+        let (name, plugin) = (&tool.tool_name, tool.plugin.as_deref());
+        let (description, parameters) =
+            snapshot.described(work.workspace, &work.plugins, name, plugin, tool.version)?;
+        Some(ToolOffer { name: tool.wire_name(), description, parameters })
+    });
+    described.collect()
+}
+
+/// What is sent where the configuration says so: its `request`, over what a call knows.
+fn mapped_body(
+    host: &Host,
+    work: &Work,
+    config: &AgentConfig,
+    system_prompt: Option<&str>,
+) -> Result<Option<Value>, CallError> {
+    let Some(request) = &config.request else { return Ok(None) };
+    let context = &work.context;
+    let refused = match work.call.talk.last().map(|turn| &**turn) {
+        Some(Turn::AnswerRefused { why, .. }) => json!(why),
+        _ => Value::Null,
+    };
+    let scope: Scope = [
+        ("agentId", json!(config.id)),
+        ("message", work.call.input["message"].clone()),
+        ("systemPrompt", json!(system_prompt)),
+        ("model", json!(config.model)),
+        ("outputSchema", json!(work.agent_step()?.output_schema.as_ref().map(|schema| schema.as_written()))),
+        ("refused", refused),
+        ("runId", json!(context.run_id)),
+        ("stepId", json!(context.step_id)),
+        ("visit", json!(context.visit)),
+        ("attempt", json!(context.attempt)),
+    ]
+    .into_iter()
+    .collect();
+    let rendered = host.templates.render_deep(request, &scope).map_err(|error| {
+        CallError::permanent("agent.bad_mapping", format!("agent `{}`: `request`: {}", config.id, error.message))
+    })?;
+    Ok(Some(rendered))
+}
+
+/// What the configuration's `response` picks out of an answer.
+fn mapped_answer(host: &Host, config: &AgentConfig, answer: AgentAnswer) -> Result<AgentAnswer, CallError> {
+    let Some(response) = &config.response else { return Ok(answer) };
+    let scope: Scope = [("body", answer.value)].into_iter().collect();
+    let picked = host.templates.evaluate(response, &scope);
+    let told = |why: &str| {
+        CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{}`: `response` {why}", config.id))
+            .with_evidence(&answer.text)
+    };
+    match picked {
+        Ok(Value::Null) => Err(told("finds nothing in its answer")),
+        Ok(Value::String(text)) => Ok(AgentAnswer { usage: answer.usage, ..AgentAnswer::of_text(text) }),
+        Ok(value) => Ok(AgentAnswer { text: value.to_string(), value, ..AgentAnswer::of_text("") }),
+        Err(error) => Err(told(&format!("cannot be evaluated over its answer: {}", error.message))),
+    }
+}
+
+/// The tokens of a call, and what they cost: by the agent's own price, else by the operator's table, by the name of the model that
+/// answered or, else, was asked for.
+fn usage_of(host: &Host, config: &AgentConfig, step: &AgentStep, answer: &AgentAnswer) -> Option<Usage> {
+    let usage = answer.usage?;
+    let asked = step.model.as_ref().and_then(|model| model.model_id.as_ref()).or(config.model.model_id.as_ref());
+    let known = [answer.model.as_ref(), asked].into_iter().flatten().find_map(|model| host.limits.prices.get(model));
+    let price = config.price.as_ref().or(known);
+    Some(Usage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cost_micros: price.map(|price| price.micros(usage.input, usage.output)),
+    })
+}
+
+/// The value of a secret, at the moment of the call.
+async fn secret_of(host: &Host, work: &Work, agent_id: &str, name: &str) -> Result<String, CallError> {
+    let sealed = host.store.sealed_secret(work.workspace, name).await.map_err(|error| of_store(&error))?;
+    let missing = |detail: &str| {
+        CallError::permanent("agent.secret_missing", format!("agent `{agent_id}`: the secret `{name}` {detail}"))
+    };
+    let sealed = sealed.ok_or_else(|| missing("is not there; `PUT /secrets/:name` sets it"))?;
+    host.sealing.open(work.workspace, name, &sealed).ok_or_else(|| missing("was sealed with another key; set it again"))
+}
+
+fn answerer_of(row: &AgentRow) -> Answerer {
+    let digest = Sha256::digest(row.config.as_bytes());
+    Answerer {
+        kind: "agent".into(),
+        name: row.id.clone(),
+        version: row.version.to_string(),
+        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// Whether an endpoint is to blame: it was not there, took too long, or failed.
+fn speaks_against_the_endpoint(error: &CallError) -> bool {
+    matches!(error.class, ErrorClass::Unavailable | ErrorClass::Timeout | ErrorClass::Server)
+}
+
+fn left_alone(agent: &str, left: Duration) -> CallError {
+    let seconds = left.as_secs_f64().ceil();
+    let message = format!(
+        "agent `{agent}`: its endpoint failed too often and is left alone; the next call goes out in {seconds} s"
+    );
+    let mut error = CallError::new(ErrorClass::Unavailable, "agent.circuit_open", message);
+    error.retry_after = Some(left);
+    error
+}
+
+/// A place among an agent's calls, where their number is bounded. It is given back when it is dropped.
+struct Place {
+    host: Arc<Host>,
+    workspace: WorkspaceId,
+    agent: String,
+    call: Uuid,
+}
+
+impl Place {
+    /// Waits for a place, and for the pace, for as long as the attempt may last.
+    async fn take(host: &Arc<Host>, work: &Work, config: &AgentConfig) -> Result<Option<Self>, CallError> {
+        let (most, pace) = (config.limits.max_concurrency, config.limits.pace());
+        if most.is_none() && pace.is_none() {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let call = host.fresh_uuid();
+        let believed_for = work.context.timeout + PLACE_MARGIN;
+        let asked = AgentPlace { call, host: host.id(), believed_for };
+        let mut wait = PLACE_WAIT;
+        loop {
+            let admitted = host.store.take_agent_place(work.workspace, &config.id, asked, most, pace).await;
+            let left = match admitted.map_err(|error| of_store(&error))? {
+                Admitted::Now => {
+                    let (host, agent) = (Arc::clone(host), config.id.clone());
+                    return Ok(Some(Self { host, workspace: work.workspace, agent, call }));
+                }
+                Admitted::After(left) => left,
+            };
+            let spread = wait.mul_f64(0.5 + host.chance.fraction());
+            let pause = left.max(spread);
+            if began.elapsed() + pause >= work.context.timeout {
+                return Err(busy(&config.id, left.max(wait)));
+            }
+            tokio::time::sleep(pause).await;
+            wait = (wait * 2).min(PLACE_WAIT_MAX);
+        }
+    }
+}
+
+fn busy(agent: &str, left: Duration) -> CallError {
+    let message = format!("agent `{agent}`: its `limits` let no further call begin in the time of this attempt");
+    let mut error = CallError::new(ErrorClass::RateLimited, "agent.busy", message);
+    error.retry_after = Some(left);
+    error
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (host, workspace, call) = (Arc::clone(&self.host), self.workspace, self.call);
+        let agent = std::mem::take(&mut self.agent);
+        tokio::spawn(async move {
+            // Where this fails, the place is free when its time is up.
+            if let Err(error) = host.store.give_agent_place_back(workspace, &agent, call).await {
+                warn!("A place among the calls of `{agent}` could not be given back: {error}");
+            }
+        });
+    }
+}
+
+fn of_store(error: &StoreError) -> CallError {
+    if error.is_unavailable() {
+        CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
+    } else {
+        error!("The configuration of an agent could not be read: {error}");
+        CallError::permanent("internal", "the agent's configuration could not be read")
+    }
+}
+
+impl Work {
+    /// The step that asks.
+    fn agent_step(&self) -> Result<&AgentStep, CallError> {
+        match &self.workflow.steps[self.call.step].kind {
+            StepKind::Agent(step) => Ok(step),
+            // Only an agent step owes the call of an agent.
+            _ => Err(CallError::permanent("internal", "no agent step owes this call of an agent")),
+        }
+    }
+}
+
+/// The breakers of all endpoints.
+pub(crate) struct Circuits(std::sync::Mutex<lru::LruCache<(WorkspaceId, String), Arc<Breaker>>>);
+
+/// Endpoints whose failures are remembered.
+const ENDPOINTS_KEPT_MAX: usize = 4_096;
+
+impl Default for Circuits {
+    fn default() -> Self {
+        let most = std::num::NonZeroUsize::new(ENDPOINTS_KEPT_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
+        Self(std::sync::Mutex::new(lru::LruCache::new(most)))
+    }
+}
+
+impl Circuits {
+    fn of(&self, workspace: WorkspaceId, endpoint: &str) -> Arc<Breaker> {
+        let mut circuits = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let breaker =
+            circuits.get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Breaker::new(ENDPOINT_OPEN_FOR)));
+        Arc::clone(breaker)
+    }
+}
