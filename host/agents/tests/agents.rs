@@ -367,7 +367,7 @@ fn configured(protocol: &str, server: &ScriptedAgent) -> AgentConfig {
 }
 
 fn hello(context: &CallContext) -> AgentCall<'_> {
-    AgentCall { message: "Hello", system_prompt: None, secret: None, model: None, context }
+    AgentCall::new("Hello", context)
 }
 
 fn context() -> CallContext {
