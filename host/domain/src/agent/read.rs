@@ -36,7 +36,7 @@ const LIMITS_NOT_YET: [(&str, &str); 2] = [
 ];
 
 /// Providers whose name alone says what is spoken and where, as their documentation states it.
-const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
+pub(super) const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
     ("openai", AgentProtocol::Openai, "https://api.openai.com/v1"),
     ("claude", AgentProtocol::Anthropic, "https://api.anthropic.com/v1"),
     ("gemini", AgentProtocol::Openai, "https://generativelanguage.googleapis.com/v1beta/openai"),
@@ -159,7 +159,7 @@ fn is_kebab_case(id: &str) -> bool {
     })
 }
 
-fn endpoint_fault(text: &str) -> Option<&'static str> {
+pub(super) fn endpoint_fault(text: &str) -> Option<&'static str> {
     let Ok(url) = url::Url::parse(text) else {
         return Some("an endpoint is an absolute URL, such as `https://host/v1`");
     };

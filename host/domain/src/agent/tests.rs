@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::read::{PROVIDERS, endpoint_fault};
 use super::*;
 
 fn faults(value: &Value) -> Vec<(String, String)> {
