@@ -1,13 +1,15 @@
 //! One call, whatever the protocol.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use armilla_domain::agent::{AgentConfig, AgentProtocol, ModelSettings};
 use armilla_domain::call::{CallContext, CallError};
-use armilla_egress::{Egress, HeaderMap, Method, OutboundRequest};
+use armilla_egress::{Egress, HeaderMap, Method, OutboundAnswer, OutboundRequest};
 use serde_json::Value;
 use url::Url;
 
+use crate::a2a::Cards;
 use crate::{ANSWER_BYTES_MAX, anthropic, failure, headers, http, openai};
 
 /// What stands in an answer where it repeated a secret.
@@ -17,6 +19,7 @@ const CONCEALED: &str = "[secret]";
 #[derive(Clone)]
 pub struct Agents {
     egress: Egress,
+    pub(crate) cards: Arc<Cards>,
 }
 
 /// What one call says.
@@ -59,10 +62,11 @@ pub struct TokenUsage {
 impl Agents {
     /// Calls agents through `egress`.
     pub fn new(egress: Egress) -> Self {
-        Self { egress }
+        Self { egress, cards: Arc::default() }
     }
 
-    /// Calls an agent once, for as long as the context or, if that is less, the agent's own limit says.
+    /// Calls an agent once, for as long as the context or, if that is less, the agent's own limit says. One that speaks A2A and makes a task
+    /// of it is asked for that until it ends; whoever can write a task down calls [`Agents::a2a_send`] instead.
     ///
     /// # Errors
     /// Those of the `agent.` family, each with the class that a retry policy judges it by.
@@ -71,10 +75,20 @@ impl Agents {
             Some(over) => Cow::Owned(agent.model.overridden_by(over)),
             None => Cow::Borrowed(&agent.model),
         };
-        let (url, body) = match agent.protocol {
-            AgentProtocol::Openai => (url_of(agent, &["chat", "completions"])?, openai::request(&call, &model)),
-            AgentProtocol::Anthropic => (url_of(agent, &["messages"])?, anthropic::request(&call, &model)),
-            AgentProtocol::Http => (agent.endpoint.clone(), http::request(&agent.id, &call, &model)),
+        let (url, body, read): (_, _, fn(&OutboundAnswer) -> _) = match agent.protocol {
+            AgentProtocol::A2a => return self.until_done(agent, call).await,
+            AgentProtocol::Openai => {
+                let url = url_of(agent, &["chat", "completions"])?;
+                (url, openai::request(&call, &model), |answer| openai::answer(&answer.body))
+            }
+            AgentProtocol::Anthropic => {
+                let url = url_of(agent, &["messages"])?;
+                (url, anthropic::request(&call, &model), |answer| anthropic::answer(&answer.body))
+            }
+            AgentProtocol::Http => {
+                let body = http::request(&agent.id, &call, &model);
+                (agent.endpoint.clone(), body, |answer| http::answer(&answer.body, says_json(&answer.headers)))
+            }
         };
         let request = OutboundRequest {
             method: Method::POST,
@@ -84,26 +98,31 @@ impl Agents {
             timeout: agent.limits.timeout.map_or(call.context.timeout, |limit| limit.min(call.context.timeout)),
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
+        let answer = self.answer_to(agent, &call, request).await?;
+        if !(200..300).contains(&answer.status) {
+            return Err(failure::of_status(&agent.id, &answer));
+        }
+        read(&answer).map_err(|reason| failure::of_answer(&agent.id, reason))
+    }
 
+    /// The answer to one request, whatever its status, without the secret that it may repeat.
+    pub(crate) async fn answer_to(
+        &self,
+        agent: &AgentConfig,
+        call: &AgentCall<'_>,
+        request: OutboundRequest,
+    ) -> Result<OutboundAnswer, CallError> {
         let mut answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
         if let Some(secret) = call.secret {
             // Before anything of it is read: what an agent repeats must not end up in a journal or a log.
             conceal(&mut answer.body, secret);
         }
-        if !(200..300).contains(&answer.status) {
-            return Err(failure::of_status(&agent.id, &answer));
-        }
-        match agent.protocol {
-            AgentProtocol::Openai => openai::answer(&answer.body),
-            AgentProtocol::Anthropic => anthropic::answer(&answer.body),
-            AgentProtocol::Http => http::answer(&answer.body, says_json(&answer.headers)),
-        }
-        .map_err(|reason| failure::of_answer(&agent.id, reason))
+        Ok(answer)
     }
 }
 
 /// The endpoint with the protocol's path; a query of the endpoint stays where it is.
-fn url_of(agent: &AgentConfig, path: &[&str]) -> Result<String, CallError> {
+pub(crate) fn url_of(agent: &AgentConfig, path: &[&str]) -> Result<String, CallError> {
     let bad = || failure::of_endpoint(&agent.id);
     let mut url = Url::parse(&agent.endpoint).map_err(|_| bad())?;
     url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(path);

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod a2a;
 mod anthropic;
 mod call;
 mod failure;
@@ -9,6 +10,10 @@ mod headers;
 mod http;
 mod openai;
 
+pub use a2a::{
+    A2aProgress, A2aTask, CARD_AGE_MAX, CARD_BYTES_MAX, CARDS_MAX, POLL_FIRST, POLL_MAX, QUESTION_CHARS_MAX,
+    TASK_ID_BYTES_MAX, a2a_task_is_over,
+};
 pub use call::{AgentAnswer, AgentCall, Agents, TokenUsage};
 
 /// Larger answers are documents, which belong into a store and not into a run's variables.

@@ -11,7 +11,9 @@ use crate::duration::parse_duration;
 use crate::fault::{Fault, pointer};
 
 /// Headers that say what a call is, and how its bytes are read.
-const HEADERS_OF_OURS: [&str; 13] = [
+const HEADERS_OF_OURS: [&str; 15] = [
+    "a2a-extensions",
+    "a2a-version",
     "accept",
     "anthropic-version",
     "connection",
@@ -29,7 +31,6 @@ const HEADERS_OF_OURS: [&str; 13] = [
 
 const FIELDS: [&str; 8] =
     ["id", "displayName", "protocol", "endpoint", "model", "auth", "systemPromptTemplate", "limits"];
-const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
 const LIMITS_NOT_YET: [(&str, &str); 2] = [
     ("maxConcurrency", "this version does not bound how many calls of an agent run at once"),
     ("requestsPerMinute", "this version does not bound how often an agent is called"),
@@ -93,6 +94,13 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
     let auth = fields.inner("auth").and_then(read_auth);
     if protocol == Some(AgentProtocol::Anthropic) && model.model_id.is_none() {
         fields.fault("model", "agent.missing", "the protocol `anthropic` wants a `modelId`");
+    }
+    if protocol == Some(AgentProtocol::A2a) && model.asks_for_anything() {
+        fields.fault(
+            "model",
+            "agent.unsupported",
+            "an agent that speaks `a2a` chooses its model itself: only `provider` may be named",
+        );
     }
     Some(AgentConfig {
         id: id?,
@@ -237,11 +245,9 @@ impl<'a> Fields<'a> {
         match name.as_str() {
             "openai" => return Some(AgentProtocol::Openai),
             "anthropic" => return Some(AgentProtocol::Anthropic),
+            "a2a" => return Some(AgentProtocol::A2a),
             "http" => return Some(AgentProtocol::Http),
-            known if PROTOCOLS_NOT_YET.contains(&known) => {
-                self.fault("protocol", "agent.unsupported", format!("`{known}` is not supported by this version"));
-            }
-            _ => self.fault("protocol", "agent.value", "`protocol` is `openai`, `anthropic` or `http`"),
+            _ => self.fault("protocol", "agent.value", "`protocol` is `openai`, `anthropic`, `a2a` or `http`"),
         }
         None
     }
