@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use armilla_egress::{Egress, EgressPolicy, HeaderMap, Method, OutboundAnswer, OutboundRequest};
 use armilla_example_agents::{AGENTS, REQUEST_BYTES_MAX, serve};
+use armilla_testkit::peer::PeerKit;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -44,6 +46,20 @@ async fn an_answer_is_a_chat_completion_with_its_usage() {
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "example-research");
     assert_eq!(body["usage"]["prompt_tokens"], 5);
+}
+
+#[tokio::test]
+async fn the_official_client_of_openai_reads_the_answers_and_the_refusals() {
+    let Some(kit) = PeerKit::named("openai").await else { return };
+    let agents = start(Duration::ZERO).await;
+    let mut client = kit.python(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/official_client.py"));
+    let output = client.arg(format!("http://{}/research", agents.address)).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let got: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&got["object"], &got["model"]), (&json!("chat.completion"), &json!("example-research")));
+    assert_eq!((&got["finish"], &got["tokens"]), (&json!("stop"), &json!(0)));
+    assert_eq!(got["text"], agents.say("/research", "Research tidal power").await);
+    assert!(got["streaming"].as_str().unwrap().contains("do not stream"), "{got}");
 }
 
 #[tokio::test]

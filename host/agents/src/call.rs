@@ -11,6 +11,7 @@ use armilla_egress::{Egress, EgressError, HeaderMap, Method, OutboundAnswer, Out
 use serde_json::Value;
 use url::Url;
 
+use crate::a2a::Cards;
 use crate::answer::AgentAnswer;
 use crate::conversation::instruction;
 use crate::sse::{Events, Gathering, Told};
@@ -23,6 +24,7 @@ const CONCEALED: &str = "[secret]";
 #[derive(Clone)]
 pub struct Agents {
     egress: Egress,
+    pub(crate) cards: Arc<Cards>,
 }
 
 /// What one call says.
@@ -85,10 +87,11 @@ impl<'a> AgentCall<'a> {
 impl Agents {
     /// Calls agents through `egress`.
     pub fn new(egress: Egress) -> Self {
-        Self { egress }
+        Self { egress, cards: Arc::default() }
     }
 
-    /// Calls an agent once, for as long as the context or, if that is less, the agent's own limit says.
+    /// Calls an agent once, for as long as the context or, if that is less, the agent's own limit says. One that speaks A2A and makes a task
+    /// of it is asked for that until it ends; whoever can write a task down calls [`Agents::a2a_send`] instead.
     ///
     /// # Errors
     /// Those of the `agent.` family, each with the class that a retry policy judges it by.
@@ -97,8 +100,11 @@ impl Agents {
             Some(over) => Cow::Owned(agent.model.overridden_by(over)),
             None => Cow::Borrowed(&agent.model),
         };
-        if !call.tools.is_empty() && agent.protocol == AgentProtocol::Http {
+        if !call.tools.is_empty() && matches!(agent.protocol, AgentProtocol::Http | AgentProtocol::A2a) {
             return Err(failure::of_tools(&agent.id));
+        }
+        if agent.protocol == AgentProtocol::A2a {
+            return self.until_done(agent, call).await;
         }
         let structured = agent.structured_output();
         let prompt = prompt_with_schema(&call, structured);
@@ -109,7 +115,9 @@ impl Agents {
                 (url_of(agent, &["chat", "completions"])?, openai::request(&call, &model, structured))
             }
             (AgentProtocol::Anthropic, None) => (url_of(agent, &["messages"])?, anthropic::request(&call, &model)),
-            (AgentProtocol::Http, None) => (agent.endpoint.clone(), http::request(&agent.id, &call, &model)),
+            (AgentProtocol::Http | AgentProtocol::A2a, None) => {
+                (agent.endpoint.clone(), http::request(&agent.id, &call, &model))
+            }
         };
         let request = OutboundRequest {
             method: Method::POST,
@@ -121,21 +129,36 @@ impl Agents {
         };
         match call.deltas {
             Some(deltas) => self.exchange_in_pieces(agent, &call, request, deltas).await,
-            None => self.exchange(agent, &call, request).await,
+            None => self.exchange_whole(agent, &call, request).await,
         }
     }
 
-    async fn exchange(
+    async fn exchange_whole(
         &self,
         agent: &AgentConfig,
         call: &AgentCall<'_>,
         request: OutboundRequest,
     ) -> Result<AgentAnswer, CallError> {
-        let answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
+        let answer = self.answer_to(agent, call, request).await?;
         read(agent, call, answer)
     }
 
-    /// As [`Agents::exchange`], and tells of each piece. Servers that know no pieces answer as ever.
+    /// The answer to one request, whatever its status, without the secret that it may repeat.
+    pub(crate) async fn answer_to(
+        &self,
+        agent: &AgentConfig,
+        call: &AgentCall<'_>,
+        request: OutboundRequest,
+    ) -> Result<OutboundAnswer, CallError> {
+        let mut answer = self.egress.send(request).await.map_err(|error| failure::of_egress(&agent.id, &error))?;
+        if let Some(secret) = call.secret {
+            // Before anything of it is read: what an agent repeats must not end up in a journal or a log.
+            conceal(&mut answer.body, secret);
+        }
+        Ok(answer)
+    }
+
+    /// As [`Agents::exchange_whole`], and tells of each piece. Servers that know no pieces answer as ever.
     async fn exchange_in_pieces(
         &self,
         agent: &AgentConfig,
@@ -153,7 +176,10 @@ impl Agents {
                 while let Some(piece) = incoming.chunk().await.map_err(of_egress)? {
                     body.extend_from_slice(piece.as_ref());
                 }
-                let answer = OutboundAnswer { status: incoming.status, headers: incoming.headers, body };
+                let mut answer = OutboundAnswer { status: incoming.status, headers: incoming.headers, body };
+                if let Some(secret) = call.secret {
+                    conceal(&mut answer.body, secret);
+                }
                 let answer = read(agent, call, answer)?;
                 if answer.calls.is_empty() {
                     deltas(&answer.text);
@@ -196,11 +222,7 @@ impl Agents {
 }
 
 /// Reads a whole answer.
-fn read(agent: &AgentConfig, call: &AgentCall<'_>, mut answer: OutboundAnswer) -> Result<AgentAnswer, CallError> {
-    if let Some(secret) = call.secret {
-        // Before anything of it is read: what an agent repeats must not end up in a journal or a log.
-        conceal(&mut answer.body, secret);
-    }
+fn read(agent: &AgentConfig, call: &AgentCall<'_>, answer: OutboundAnswer) -> Result<AgentAnswer, CallError> {
     if !(200..300).contains(&answer.status) {
         return Err(failure::of_status(&agent.id, &answer));
     }
@@ -212,9 +234,9 @@ fn read(agent: &AgentConfig, call: &AgentCall<'_>, mut answer: OutboundAnswer) -
         AgentProtocol::Http if call.body.is_some() || agent.response.is_some() => http::whole(&answer.body),
         AgentProtocol::Openai => openai::answer(&answer.body),
         AgentProtocol::Anthropic => anthropic::answer(&answer.body),
-        AgentProtocol::Http => http::answer(&answer.body, says_json(&answer.headers)),
+        AgentProtocol::Http | AgentProtocol::A2a => http::answer(&answer.body, says_json(&answer.headers)),
     };
-    read.map_err(|reason| failure::of_answer(&agent.id, reason, &answer))
+    read.map_err(|reason| failure::of_body(&agent.id, reason, &answer))
 }
 
 /// The system prompt, and what the answer must be, where no other place of the request says that.
@@ -233,7 +255,7 @@ fn prompt_with_schema<'a>(call: &AgentCall<'a>, structured: StructuredOutput) ->
 }
 
 /// The endpoint with the protocol's path; a query of the endpoint stays where it is.
-fn url_of(agent: &AgentConfig, path: &[&str]) -> Result<String, CallError> {
+pub(crate) fn url_of(agent: &AgentConfig, path: &[&str]) -> Result<String, CallError> {
     let bad = || failure::of_endpoint(&agent.id);
     let mut url = Url::parse(&agent.endpoint).map_err(|_| bad())?;
     url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(path);

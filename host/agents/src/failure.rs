@@ -54,13 +54,17 @@ pub(crate) fn of_status(agent: &str, answer: &OutboundAnswer) -> CallError {
 }
 
 /// An answer came that the protocol cannot read.
-pub(crate) fn of_answer(agent: &str, reason: &str, answer: &OutboundAnswer) -> CallError {
+pub(crate) fn of_answer(agent: &str, reason: &str) -> CallError {
+    CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{agent}`: {reason}"))
+}
+
+/// As [`of_answer`], with the beginning of what came.
+pub(crate) fn of_body(agent: &str, reason: &str, answer: &OutboundAnswer) -> CallError {
     let what = match essence_of(&answer.headers).as_str() {
         "text/html" => "; it is a page of HTML, so that the endpoint may be the wrong one",
         _ => "",
     };
-    CallError::new(ErrorClass::Server, "agent.bad_answer", format!("agent `{agent}`: {reason}{what}"))
-        .with_evidence(&String::from_utf8_lossy(&answer.body))
+    of_answer(agent, &format!("{reason}{what}")).with_evidence(&String::from_utf8_lossy(&answer.body))
 }
 
 /// A success came without a body.
@@ -86,19 +90,23 @@ pub(crate) fn of_endpoint(agent: &str) -> CallError {
 }
 
 /// What the agent says about its failure, in the places where such servers put it.
-fn own_account(body: &[u8]) -> Option<String> {
+pub(crate) fn own_account(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let account = [&body["error"]["message"], &body["error"], &body["message"], &body["detail"]]
         .into_iter()
         .find_map(Value::as_str)?;
-    // One line, since it becomes part of ours.
-    let line = account.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!line.is_empty()).then(|| line.chars().take(FAILURE_MESSAGE_CHARS_MAX).collect())
+    Some(line(account)).filter(|line| !line.is_empty())
+}
+
+/// What an agent says on one line of at most [`FAILURE_MESSAGE_CHARS_MAX`], since it becomes part of ours.
+pub(crate) fn line(text: &str) -> String {
+    let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
+    words.flat_map(str::chars).take(FAILURE_MESSAGE_CHARS_MAX).collect()
 }
 
 /// How long the agent asks to wait: seconds, or a date that is read against the answer's own `Date`, so that clocks that
 /// differ do not matter.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let asked = text("retry-after")?.trim();
     let seconds = match asked.parse::<u64>() {

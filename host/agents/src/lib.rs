@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod a2a;
 mod answer;
 mod anthropic;
 mod call;
@@ -12,6 +13,10 @@ mod http;
 mod openai;
 mod sse;
 
+pub use a2a::{
+    A2aProgress, A2aTask, CARD_AGE_MAX, CARD_BYTES_MAX, CARDS_MAX, POLL_FIRST, POLL_MAX, QUESTION_CHARS_MAX,
+    TASK_ID_BYTES_MAX, a2a_task_is_over,
+};
 pub use answer::{AgentAnswer, TokenUsage};
 pub use call::{AgentCall, Agents, Deltas, ToolOffer};
 

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::time::Duration;
 
 use armilla_agents::{ANSWER_BYTES_MAX, AgentAnswer, AgentCall, Agents, TokenUsage};
 use armilla_domain::agent::{AgentConfig, ModelSettings};
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
-use armilla_domain::id::RunId;
 use armilla_egress::{Egress, EgressPolicy};
 use armilla_testkit::agent::{Answer, ScriptedAgent};
 use serde_json::{Value, json};
+
+use self::common::{agents, assert_failed, configured, context, run_id, saying};
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -294,7 +297,7 @@ async fn an_agent_that_does_not_answer_times_out_by_the_shorter_of_two_limits() 
     let context = CallContext { timeout: short, ..context() };
     let error = agents().call(&openai(&server), hello(&context)).await.unwrap_err();
     assert!(error.message.contains("within 50 ms"), "{error}");
-    assert_failed(Err(error), "agent.timeout", ErrorClass::Timeout);
+    assert_failed::<AgentAnswer>(Err(error), "agent.timeout", ErrorClass::Timeout);
 
     let mut agent = openai(&server);
     agent.limits.timeout = Some(short);
@@ -317,7 +320,7 @@ async fn an_agent_on_a_private_network_is_refused_with_a_word_on_how_to_allow_it
     let closed = Agents::new(Egress::new(EgressPolicy::default()).unwrap());
     let error = closed.call(&openai(&server), hello(&context())).await.unwrap_err();
     assert!(error.message.contains("--egress-allow"), "{error}");
-    assert_failed(Err(error), "agent.address_refused", ErrorClass::Permanent);
+    assert_failed::<AgentAnswer>(Err(error), "agent.address_refused", ErrorClass::Permanent);
     assert!(server.calls().is_empty());
 }
 
@@ -345,44 +348,14 @@ async fn ask(agent: &AgentConfig) -> Result<AgentAnswer, CallError> {
     agents().call(agent, hello(&context())).await
 }
 
-fn assert_failed(result: Result<AgentAnswer, CallError>, code: &str, class: ErrorClass) {
-    let error = result.unwrap_err();
-    assert_eq!((error.code.as_ref(), error.class), (code, class), "{error}");
-}
-
-fn agents() -> Agents {
-    Agents::new(Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] }).unwrap())
-}
-
 fn openai(server: &ScriptedAgent) -> AgentConfig {
-    configured("openai", server)
+    configured("openai", &server.endpoint())
 }
 
 fn http(server: &ScriptedAgent) -> AgentConfig {
-    configured("http", server)
-}
-
-fn configured(protocol: &str, server: &ScriptedAgent) -> AgentConfig {
-    AgentConfig::check(&json!({ "id": "tester", "protocol": protocol, "endpoint": server.endpoint() })).unwrap()
+    configured("http", &server.endpoint())
 }
 
 fn hello(context: &CallContext) -> AgentCall<'_> {
-    AgentCall::new("Hello", context)
-}
-
-fn context() -> CallContext {
-    CallContext {
-        run_id: run_id(),
-        run_started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        step_id: "draft".into(),
-        visit: 3,
-        attempt: 1,
-        turn: 0,
-        timeout: Duration::from_secs(10),
-        traceparent: None,
-    }
-}
-
-fn run_id() -> RunId {
-    RunId::from_parts(1_767_225_600_000, [7; 10])
+    saying("Hello", context)
 }

@@ -132,7 +132,7 @@ pub struct AgentConfigSchema {
     /// What is spoken with it; what `model.provider` speaks where absent.
     #[schema(nullable = false)]
     protocol: Option<AgentProtocolSchema>,
-    /// Its absolute URL, without the protocol's own path; that of `model.provider` where absent.
+    /// Its absolute URL, without the protocol's own path; with `a2a`, where its card is. That of `model.provider` where absent.
     #[schema(max_length = 2048, format = "uri", nullable = false, example = "http://127.0.0.1:11434/v1")]
     endpoint: Option<String>,
     /// Which model answers, and how.
@@ -188,13 +188,14 @@ struct PriceSchema {
     output_per_million: f64,
 }
 
-/// What is spoken with an agent: chat completions, messages, or plain JSON.
+/// What is spoken with an agent: chat completions, messages, Agent2Agent, or plain JSON.
 #[derive(ToSchema)]
 #[schema(as = AgentProtocol, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
 enum AgentProtocolSchema {
     Openai,
     Anthropic,
+    A2a,
     Http,
 }
 
@@ -274,7 +275,9 @@ mod tests {
         let validator = jsonschema::draft202012::new(&schema).unwrap();
         let faults: Vec<_> = validator.iter_errors(&full).map(|fault| fault.to_string()).collect();
         assert!(faults.is_empty(), "{faults:?}");
-        assert!(validator.is_valid(&json!({ "id": "a", "protocol": "http", "endpoint": "http://h" })));
+        for protocol in ["anthropic", "a2a", "http"] {
+            assert!(validator.is_valid(&json!({ "id": "a", "protocol": protocol, "endpoint": "http://h" })));
+        }
         assert!(!validator.is_valid(&json!({ "id": "A b", "protocol": "http", "endpoint": "http://h" })));
     }
 }

@@ -54,7 +54,7 @@ pub struct AgentConfig {
     pub display_name: Option<String>,
     /// What is spoken with it.
     pub protocol: AgentProtocol,
-    /// Its absolute `http` or `https` URL.
+    /// Its absolute `http` or `https` URL; where its card is found, if it speaks A2A.
     pub endpoint: String,
     /// Which model answers, and how.
     #[serde(default, skip_serializing_if = "ModelSettings::is_empty")]
@@ -124,6 +124,8 @@ pub enum AgentProtocol {
     Openai,
     /// Messages: `POST {endpoint}/messages`.
     Anthropic,
+    /// Agent2Agent, as its card says: `GET {endpoint}/.well-known/agent-card.json`, or the endpoint itself where it ends in `.json`.
+    A2a,
     /// Plain JSON: `POST {endpoint}`.
     Http,
 }
@@ -144,7 +146,7 @@ impl AgentAuth {
     pub fn header(&self, protocol: AgentProtocol, secret: &str) -> (&str, String) {
         let usual = match protocol {
             AgentProtocol::Anthropic => "x-api-key",
-            AgentProtocol::Openai | AgentProtocol::Http => AUTHORIZATION,
+            AgentProtocol::Openai | AgentProtocol::A2a | AgentProtocol::Http => AUTHORIZATION,
         };
         let name = self.header.as_deref().unwrap_or(usual);
         let is_bare = name == AUTHORIZATION && !secret.contains(' ');
@@ -224,6 +226,11 @@ impl ModelSettings {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether anything is set that the agent would have to do, rather than what is only told of it.
+    pub fn asks_for_anything(&self) -> bool {
+        self.model_id.is_some() || self.temperature.is_some() || self.max_output_tokens.is_some()
     }
 
     /// These settings with those of `over` in their place where it has any.

@@ -16,6 +16,8 @@ pub const TOOL_ROUNDS_DEFAULT: u32 = 5;
 pub const TOOL_ROUNDS_MAX: u32 = 50;
 /// Tool calls that a model may ask for at once: far more than one answer needs, and each is made in turn.
 pub const TOOL_CALLS_AT_ONCE_MAX: usize = 32;
+/// The code of a task that has ended badly and may be begun anew.
+pub const TASK_FAILED: &str = "agent.task_failed";
 /// Bytes of the id that a model gives a tool call, or an agent a task.
 pub const REMOTE_ID_BYTES_MAX: usize = 256;
 
@@ -113,8 +115,12 @@ pub enum ToolAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemoteTask {
+    /// The agent that works on it: the step's, or one that stood in for it.
+    pub agent_id: String,
     /// The agent's id of it.
     pub id: String,
+    /// How many messages it was sent, from 1.
+    pub turns: u32,
     /// What it belongs to, as the agent says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_id: Option<String>,
@@ -149,6 +155,14 @@ pub fn next<'a>(talk: &'a [Arc<Turn>], step: &'a AgentStep) -> Next<'a> {
         Some(tool) if tool.approvers.is_some() && !is_allowed => Next::Approval(call, tool),
         Some(tool) => Next::Tool(call, tool),
     }
+}
+
+/// The task that an agent works on, or asked for more with.
+pub fn task(talk: &[Arc<Turn>]) -> Option<&RemoteTask> {
+    talk.iter().rev().find_map(|turn| match &**turn {
+        Turn::TaskBegun { task, .. } | Turn::InputRequired { task, .. } => Some(task),
+        _ => None,
+    })
 }
 
 /// How often the model has asked for tools.
@@ -258,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_question_waits_for_its_answer() {
-        let task = RemoteTask { id: "t".into(), context_id: None };
+        let task = RemoteTask { agent_id: "a".into(), id: "t".into(), turns: 1, context_id: None };
         let step = step(&[]);
         let mut talk = vec![Arc::new(Turn::InputRequired { task, question: "Which?".into() })];
         assert_eq!(told(&talk, &step), "input Which?");

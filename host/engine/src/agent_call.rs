@@ -1,17 +1,19 @@
 //! Asks an agent: under its limits, with its prompt, its tools and its secret; and the one that stands in for it where it fails.
 
+mod a2a;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_agents::{AgentAnswer, AgentCall, ToolOffer};
-use armilla_domain::agent::AgentConfig;
+use armilla_domain::agent::{AgentConfig, AgentProtocol};
 use armilla_domain::breaker::Breaker;
 use armilla_domain::call::{Answerer, CallError, ErrorClass};
 use armilla_domain::definition::{AgentStep, StepKind};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::Usage;
 use armilla_domain::run::Answered;
-use armilla_domain::talk::{REMOTE_ID_BYTES_MAX, Turn, was_refused};
+use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, Turn, was_refused};
 use armilla_domain::template::Scope;
 use armilla_store::{Admitted, AgentPlace, AgentRow, StoreError};
 use serde_json::{Value, json};
@@ -41,11 +43,13 @@ struct Known {
 
 /// Makes the call that an agent step owes.
 pub(crate) async fn call_agent(host: &Arc<Host>, work: &Work, agent_id: &str) -> Result<Answered, CallError> {
-    let mut agent = known(host, work, agent_id).await?;
+    // A task is asked for where it is worked on.
+    let task = talk::task(&work.call.talk);
+    let mut agent = known(host, work, task.map_or(agent_id, |task| task.agent_id.as_str())).await?;
     let mut asked = vec![agent.config.id.clone()];
     loop {
         let error = match ask(host, work, &agent).await {
-            Err(error) if may_pass(&error) => error,
+            Err(error) if may_pass(&error) && task.is_none() => error,
             settled => return settled,
         };
         let Some(other) = agent.config.fallback_agent_id.clone() else { return Err(error) };
@@ -118,13 +122,27 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     };
     // All that came before may have taken its time.
     check_lease(work)?;
-    let answer = host.agents.call(config, call).await;
+    let answer = match config.protocol {
+        AgentProtocol::A2a => a2a::ask(host, config, call).await,
+        _ => host.agents.call(config, call).await.map(Asked::Answered),
+    };
     if admission.settle(Instant::now().into_std(), answer.as_ref().is_err_and(speaks_against_the_endpoint)) {
         warn!(agent.id = %config.id, "The endpoint of agent `{}` failed too often and is left alone for a while", config.id);
     }
-    let answer = mapped_answer(host, config, answer?)?;
+    let answer = match answer? {
+        Asked::Answered(answer) => mapped_answer(host, config, answer)?,
+        Asked::Goes(on) => return Ok(on),
+    };
     let usage = usage_of(host, config, step, &answer);
     take(step, input, row, &work.call.talk, answer, usage)
+}
+
+/// What asking an agent gave.
+enum Asked {
+    /// An answer, or the wish for tools.
+    Answered(AgentAnswer),
+    /// It works on it, or wants to know something.
+    Goes(Answered),
 }
 
 /// What an answer means for the visit.

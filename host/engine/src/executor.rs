@@ -16,7 +16,7 @@ use armilla_store::LeasedRun;
 use futures::FutureExt;
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::ATTEMPT_TIMEOUT_DEFAULT;
 use crate::agent_call::call_agent;
@@ -111,7 +111,15 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
     let CallContext { run_id, step_id, attempt, .. } = &work.context;
     let duration_ms = duration.as_millis() as u64;
     match &result {
-        Ok(_) => info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` succeeded"),
+        Ok(Answered::NotYet(_)) => {
+            debug!(run.id = %run_id, attempt, "The agent of step `{step_id}` of `{run_id}` works")
+        }
+        Ok(Answered::Turn(_)) => {
+            info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` goes on")
+        }
+        Ok(Answered::Done(..)) => {
+            info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` succeeded")
+        }
         Err(error) => {
             info!(run.id = %run_id, attempt, duration_ms, code = %error.code, "Step `{step_id}` of `{run_id}` failed")
         }

@@ -13,7 +13,9 @@ use crate::fault::{Fault, pointer};
 use crate::json::{JSON_DEPTH_MAX, is_too_deep};
 
 /// Headers that say what a call is, and how its bytes are read.
-const HEADERS_OF_OURS: [&str; 13] = [
+const HEADERS_OF_OURS: [&str; 15] = [
+    "a2a-extensions",
+    "a2a-version",
     "accept",
     "anthropic-version",
     "connection",
@@ -44,7 +46,6 @@ const FIELDS: [&str; 13] = [
     "request",
     "response",
 ];
-const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
 
 /// Providers whose name alone says what is spoken and where, as their documentation states it.
 pub(super) const PROVIDERS: [(&str, AgentProtocol, &str); 9] = [
@@ -104,6 +105,13 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
     let auth = fields.inner("auth").and_then(read_auth);
     if protocol == Some(AgentProtocol::Anthropic) && model.model_id.is_none() {
         fields.fault("model", "agent.missing", "the protocol `anthropic` wants a `modelId`");
+    }
+    if protocol == Some(AgentProtocol::A2a) && model.asks_for_anything() {
+        fields.fault(
+            "model",
+            "agent.unsupported",
+            "an agent that speaks `a2a` chooses its model itself: only `provider` may be named",
+        );
     }
     let structured_output = fields.value("structuredOutput", "`schema`, `json` or `none`", |value| {
         serde_json::from_value::<StructuredOutput>(value.clone()).ok()
@@ -309,11 +317,9 @@ impl<'a> Fields<'a> {
         match name.as_str() {
             "openai" => return Some(AgentProtocol::Openai),
             "anthropic" => return Some(AgentProtocol::Anthropic),
+            "a2a" => return Some(AgentProtocol::A2a),
             "http" => return Some(AgentProtocol::Http),
-            known if PROTOCOLS_NOT_YET.contains(&known) => {
-                self.fault("protocol", "agent.unsupported", format!("`{known}` is not supported by this version"));
-            }
-            _ => self.fault("protocol", "agent.value", "`protocol` is `openai`, `anthropic` or `http`"),
+            _ => self.fault("protocol", "agent.value", "`protocol` is `openai`, `anthropic`, `a2a` or `http`"),
         }
         None
     }

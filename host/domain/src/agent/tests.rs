@@ -68,10 +68,12 @@ fn what_is_not_an_object_and_what_is_missing_is_named() {
 }
 
 #[test]
-fn a_protocol_of_a_later_version_is_told_from_one_that_does_not_exist() {
-    for (protocol, code) in [("a2a", "agent.unsupported"), ("x", "agent.value")] {
-        let found = faults(&json!({ "id": "a", "protocol": protocol, "endpoint": "http://h" }));
-        assert_eq!(found, [("/protocol".to_owned(), code.to_owned())]);
+fn an_agent_that_speaks_a2a_chooses_its_model_itself() {
+    let mut config = json!({ "id": "a", "protocol": "a2a", "endpoint": "http://h", "model": { "provider": "us" } });
+    assert_eq!(serde_json::to_value(AgentConfig::check(&config).unwrap()).unwrap(), config);
+    for (field, value) in [("modelId", json!("m")), ("temperature", json!(1)), ("maxOutputTokens", json!(9))] {
+        config["model"] = json!({ field: value });
+        assert_eq!(faults(&config), [("/model".to_owned(), "agent.unsupported".to_owned())], "{field}");
     }
 }
 
@@ -127,12 +129,13 @@ fn a_secret_travels_in_the_header_of_the_protocol_unless_another_one_is_named() 
     assert_eq!(header(None, AgentProtocol::Openai, "k"), "authorization: Bearer k");
     assert_eq!(header(None, AgentProtocol::Http, "Basic dTpw"), "authorization: Basic dTpw");
     assert_eq!(header(None, AgentProtocol::Anthropic, "k"), "x-api-key: k");
+    assert_eq!(header(None, AgentProtocol::A2a, "k"), "authorization: Bearer k");
     assert_eq!(header(Some("api-key"), AgentProtocol::Openai, "k"), "api-key: k");
 }
 
 #[test]
 fn a_secret_does_not_travel_in_a_header_that_says_what_the_call_is() {
-    for name in ["host", "content-length", "idempotency-key", "x-armilla-run", "X-Api-Key", "a b", ""] {
+    for name in ["host", "content-length", "idempotency-key", "a2a-version", "x-armilla-run", "X-Api-Key", "a b", ""] {
         let config =
             json!({ "id": "a", "protocol": "http", "endpoint": "http://h", "auth": { "header": name, "secret": "k" } });
         assert_eq!(faults(&config), [("/auth/header".to_owned(), "agent.value".to_owned())], "{name}");

@@ -11,9 +11,11 @@ use super::due::STEP_TIMEOUT;
 use super::frame::{Cursor, Frame, Open, Stopped, Work};
 use super::group::{Group, set_inside};
 use super::state::{Ending, State};
+use crate::call::CallError;
 use crate::definition::{Condition, OnError, StepIndex, StepKind, Target, Wait};
 use crate::id::RunId;
 use crate::journal::{Failure, ScopePath, Variables, Visit};
+use crate::talk::TASK_FAILED;
 
 impl State {
     pub(super) fn started(&mut self, visit: &Visit, input: &Arc<Value>, deadline: Option<DateTime<Utc>>) {
@@ -32,9 +34,11 @@ impl State {
         self.begin_slots(visit);
     }
 
-    pub(super) fn attempt_failed(&mut self, visit: &Visit, attempt: u32, retry_at: DateTime<Utc>) {
+    pub(super) fn attempt_failed(&mut self, visit: &Visit, attempt: u32, retry_at: DateTime<Utc>, error: &CallError) {
         let Some(open) = self.open_visit(visit) else { return };
         let (input, talk) = match &mut open.work {
+            // What was said to a task that is no more is said anew.
+            Work::Calling { input, .. } if error.code == TASK_FAILED => (input, Vec::new()),
             Work::Calling { input, talk, .. } => (input, std::mem::take(talk)),
             Work::Child { input, .. } => (input, Vec::new()),
             _ => return,

@@ -115,8 +115,8 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                 let next = AttemptRecord {
                     input: Arc::clone(&record.input),
                     attempt: attempt + 1,
-                    // What was said so far goes on.
-                    turns: record.turns.clone(),
+                    // What was said so far goes on, but with a task that is no more.
+                    turns: if error.code == talk::TASK_FAILED { Vec::new() } else { record.turns.clone() },
                     ..begun(visit, *retry_at)
                 };
                 records.push(next);

@@ -180,7 +180,9 @@ impl State {
                 self.open_list(ScopePath::default(), MAIN_LIST, None, Variables::new());
             }
             Event::StepStarted { visit, input, deadline } => self.started(visit, input, *deadline),
-            Event::AttemptFailed { visit, attempt, retry_at, .. } => self.attempt_failed(visit, *attempt, *retry_at),
+            Event::AttemptFailed { visit, attempt, retry_at, error, .. } => {
+                self.attempt_failed(visit, *attempt, *retry_at, error);
+            }
             Event::StepTurn { visit, turn, signal, .. } => {
                 self.drop_signal(*signal);
                 self.turned(visit, turn);

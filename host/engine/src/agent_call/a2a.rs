@@ -1,0 +1,81 @@
+//! Agents that make a task of a message: told once, asked until it is done, from whatever host.
+
+use std::time::Duration;
+
+use armilla_agents::{A2aProgress, A2aTask, AgentCall, POLL_FIRST, POLL_MAX};
+use armilla_domain::agent::AgentConfig;
+use armilla_domain::call::CallError;
+use armilla_domain::run::Answered;
+use armilla_domain::talk::{RemoteTask, Turn};
+use chrono::{DateTime, Utc};
+
+use super::Asked;
+use crate::host::Host;
+
+/// Tells the agent its message, asks how far it has got, or tells it what it wanted to know: what is due after the turns so far.
+pub(super) async fn ask(host: &Host, config: &AgentConfig, call: AgentCall<'_>) -> Result<Asked, CallError> {
+    let now = host.clock.now();
+    let last = call.talk.last().map(|turn| &**turn);
+    let progress = match last {
+        Some(Turn::TaskBegun { task, at }) => {
+            let age = (now - *at).to_std().unwrap_or_default();
+            if age < POLL_FIRST {
+                return Ok(Asked::Goes(Answered::NotYet(POLL_FIRST - age)));
+            }
+            host.agents.a2a_get(config, call, &known(task), polls_of(age)).await?
+        }
+        Some(Turn::InputGiven { input, .. }) => {
+            let told = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+            // Its own words are in the conversation already.
+            let call = AgentCall { message: &told, system_prompt: None, ..call };
+            let task = armilla_domain::talk::task(call.talk).map(known);
+            host.agents.a2a_send(config, call, task.as_ref()).await?
+        }
+        Some(Turn::AnswerRefused { text, why, .. }) => {
+            let told = format!("{}\n\nYou answered: {text}\n\nThat cannot be used: {why}", call.message);
+            host.agents.a2a_send(config, AgentCall { message: &told, ..call }, None).await?
+        }
+        _ => host.agents.a2a_send(config, call, None).await?,
+    };
+    Ok(match progress {
+        A2aProgress::Done(answer) => Asked::Answered(answer),
+        A2aProgress::Working { poll_after, .. } if matches!(last, Some(Turn::TaskBegun { .. })) => {
+            Asked::Goes(Answered::NotYet(poll_after))
+        }
+        A2aProgress::Working { task, .. } => Asked::Goes(Answered::Turn(begun(config, task, now))),
+        A2aProgress::InputRequired { task, question } => {
+            Asked::Goes(Answered::Turn(Turn::InputRequired { task: remembered(config, task), question }))
+        }
+    })
+}
+
+fn begun(config: &AgentConfig, task: A2aTask, at: DateTime<Utc>) -> Turn {
+    Turn::TaskBegun { task: remembered(config, task), at }
+}
+
+fn remembered(config: &AgentConfig, task: A2aTask) -> RemoteTask {
+    let A2aTask { id, context_id, turns } = task;
+    RemoteTask { agent_id: config.id.clone(), id, context_id, turns }
+}
+
+fn known(task: &RemoteTask) -> A2aTask {
+    A2aTask { id: task.id.clone(), context_id: task.context_id.clone(), turns: task.turns }
+}
+
+/// How often a task of this age will have been asked for, if each wait was twice the one before: what the next wait follows from, on
+/// whatever host.
+fn polls_of(age: Duration) -> u32 {
+    let steps = age.min(POLL_MAX * 4).as_millis() / POLL_FIRST.as_millis();
+    (steps + 1).ilog2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_task_grows_with_its_age() {
+        let polls = [250, 500, 1_000, 4_000, 60_000, 86_400_000].map(|ms| polls_of(Duration::from_millis(ms)));
+        assert_eq!(polls, [1, 1, 2, 4, 7, 8]);
+    }
+}
