@@ -1,5 +1,6 @@
 //! Other people's programs that tests speak with: each in a process of its own, on a loopback port.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,8 +13,8 @@ use tokio::sync::Mutex;
 /// How long a peer may take to begin: Python reads hundreds of files first, on machines that do something else.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Whose turn it is to fetch something. Across processes the script looks after itself.
-static FETCHING: Mutex<()> = Mutex::const_new(());
+/// What was fetched, or cannot be: each is tried once. Across processes the script looks after itself.
+static FETCHED: Mutex<BTreeMap<String, Option<PathBuf>>> = Mutex::const_new(BTreeMap::new());
 
 /// What a peer is made of: a folder that `scripts/ensure-peers` has filled.
 pub struct PeerKit {
@@ -35,18 +36,16 @@ impl PeerKit {
     /// # Panics
     /// Where the script cannot be run at all.
     pub async fn named(name: &str) -> Option<Self> {
-        let _turn = FETCHING.lock().await;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/ensure-peers");
-        let output =
-            Command::new(script).arg(name).stdin(Stdio::null()).output().await.expect("scripts/ensure-peers runs");
-        if !output.status.success() {
-            let reason = String::from_utf8_lossy(&output.stderr);
-            // Not by a macro: what those print is only shown of tests that fail.
-            let _ = writeln!(std::io::stderr(), "skipped a test: {}", reason.trim());
-            return None;
-        }
-        let folder = String::from_utf8(output.stdout).expect("a path in UTF-8");
-        Some(Self { folder: folder.trim().into() })
+        let mut fetched = FETCHED.lock().await;
+        let folder = match fetched.get(name) {
+            Some(known) => known.clone(),
+            None => {
+                let found = fetch(name).await;
+                fetched.insert(name.to_owned(), found.clone());
+                found
+            }
+        };
+        Some(Self { folder: folder? })
     }
 
     /// A command that runs Python with the kit's packages.
@@ -62,6 +61,19 @@ impl PeerKit {
         command.arg(script).env(variable, &self.folder);
         command
     }
+}
+
+async fn fetch(name: &str) -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/ensure-peers");
+    let output = Command::new(script).arg(name).stdin(Stdio::null()).output().await.expect("scripts/ensure-peers runs");
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        // Not by a macro: what those print is only shown of tests that fail.
+        let _ = writeln!(std::io::stderr(), "tests with `{name}` are skipped: {}", reason.trim());
+        return None;
+    }
+    let folder = String::from_utf8(output.stdout).expect("a path in UTF-8");
+    Some(folder.trim().into())
 }
 
 impl Peer {

@@ -2,7 +2,7 @@
 
 use armilla_domain::id::WorkspaceId;
 use armilla_testkit::agent::{Answer, ScriptedAgent};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{TestServer, agent_step};
 
@@ -116,4 +116,28 @@ async fn an_agent_s_secret_is_read_at_each_call_and_shown_nowhere() {
     other.post("/agents", &config).await.expect(201);
     let run = other.run_steps(json!([agent_step("ask", "Hi")])).await;
     assert_eq!(run["error"]["code"], "agent.secret_missing", "{run:#}");
+}
+
+#[tokio::test]
+async fn an_agent_that_speaks_a2a_is_found_by_its_card_and_its_task_becomes_the_output() {
+    let server = TestServer::start().await;
+    let agent = ScriptedAgent::start().await;
+    let config = json!({ "id": "scripted", "protocol": "a2a", "endpoint": agent.endpoint() });
+    let with_model =
+        json!({ "id": "scripted", "protocol": "a2a", "endpoint": agent.endpoint(), "model": { "modelId": "m" } });
+    let problem = server.admin.post("/agents", &with_model).await.problem(422, "agent.invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/model");
+    server.admin.post("/agents", &config).await.expect(201);
+
+    let json_of = |value: Value| Answer::raw(200, "application/json", value.to_string());
+    let interface = json!({ "url": agent.endpoint(), "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" });
+    agent.answers(json_of(json!({ "supportedInterfaces": [interface] })));
+    agent.answers(json_of(json!({ "task": { "id": "t-1", "status": { "state": "TASK_STATE_WORKING" } } })));
+    let artifact = json!({ "artifactId": "a", "parts": [{ "data": { "price": 12.0 } }] });
+    let ended = json!({ "id": "t-1", "status": { "state": "TASK_STATE_COMPLETED" }, "artifacts": [artifact] });
+    agent.answers(json_of(ended));
+    let run = server.admin.run_steps(json!([agent_step("ask", "To Rome")])).await;
+    assert_eq!((&run["status"], &run["vars"]["ask"]), (&json!("success"), &json!({ "price": 12 })), "{run:#}");
+    let paths: Vec<String> = agent.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/v1/.well-known/agent-card.json", "/v1/message:send", "/v1/tasks/t-1?historyLength=0"]);
 }
