@@ -351,15 +351,19 @@ mod tests {
     #[test]
     fn the_command_line_comes_before_the_file_and_the_file_before_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
-        let file = "listen = \"127.0.0.1:4000\"\negress-allow = [\"10.0.0.0/8\"]\n";
+        let file = "listen = \"127.0.0.1:4000\"\negress-allow = [\"10.0.0.0/8\"]\npipeline-templates = \"ours.yml\"\n";
         let mut given = given(folder.path(), Some(file));
         let settings = Settings::read(given.clone()).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:4000".parse().unwrap());
         assert_eq!(settings.egress_allow, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(settings.plugins, folder.path().join("data/plugins"));
+        assert_eq!(settings.pipeline_templates, Some("ours.yml".into()));
 
         given.listen = Some("127.0.0.1:5000".parse().unwrap());
-        assert_eq!(Settings::read(given).unwrap().listen, "127.0.0.1:5000".parse().unwrap());
+        given.pipeline_templates = Some("others.yml".into());
+        let settings = Settings::read(given).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(settings.pipeline_templates, Some("others.yml".into()));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) async fn create_workflow(
 
 /// List the workflows
 ///
-/// Newest first, at most 100.
+/// Newest first, at most 100, without those that were made of a request to run a pipeline or to chat.
 #[utoipa::path(get, path = "/workflows", operation_id = "listWorkflows", tag = "workflows",
     params(PageQuery),
     responses((status = 200, description = "A page of them.", body = WorkflowsResponse)))]

@@ -142,6 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_file_is_one_and_a_slip_in_it_is_told_as_documented() {
+        let document = include_str!("../../../../docs/pipelines.md");
+        let file = document.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(file::parse(file, &Templates::new()).unwrap()[0].variables.len(), 3);
+        let faults = file::parse(&file.replace("{{ tone }}", "{{ tnoe }}"), &Templates::new()).unwrap_err();
+        assert!(document.contains(&faults[0].to_string()), "{}", faults[0]);
+    }
+
+    #[test]
     fn a_broken_file_is_refused_with_every_fault_and_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pipeline-templates.yml");

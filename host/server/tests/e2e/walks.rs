@@ -5,10 +5,13 @@ use serde_json::Value;
 
 use crate::harness::{TestServer, register_example_agents, root};
 
-/// Path and body of each curl command of a part of a document: the next word after `$API`, and what stands between `-d '` and `'`.
+/// Path and body of each curl command of a part of a document: what follows the server's address, and what stands between `-d '`
+/// and `'`.
 fn requests(part: &str) -> Vec<(String, Option<String>)> {
     let blocks = part.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let commands = blocks.flat_map(|block| block.split("$API").skip(1));
+    let blocks: Vec<String> =
+        blocks.map(|block| block.replace("API=localhost:3000", "").replace("localhost:3000", "$API")).collect();
+    let commands = blocks.iter().flat_map(|block| block.split("$API").skip(1));
     commands
         .map(|command| {
             let path = command.split(|c: char| c.is_whitespace() || c == '"').next().unwrap();
