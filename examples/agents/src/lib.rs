@@ -1,4 +1,4 @@
-//! Four agents for trying workflows out: research, writer, review and ops. No model stands behind them: the same message
+//! Five agents for trying workflows and pipelines out: research, writer, review, ops and summary. No model stands behind them: the same message
 //! always gets the same answer. They speak the chat completions protocol over real HTTP, as any agent would.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -36,11 +36,12 @@ pub struct Agent {
 }
 
 /// All of them.
-pub const AGENTS: [Agent; 4] = [
+pub const AGENTS: [Agent; 5] = [
     Agent { id: "research-agent", path: "/research", about: "collects notes on a topic", answer: reply::research },
     Agent { id: "writer-agent", path: "/writer", about: "writes or revises an article", answer: reply::write },
     Agent { id: "review-agent", path: "/review", about: "judges an article, in JSON", answer: reply::review },
     Agent { id: "ops-agent", path: "/ops", about: "publishes an article", answer: reply::publish },
+    Agent { id: "summary-agent", path: "/summary", about: "says in short what a text says", answer: reply::summarize },
 ];
 
 /// Serves the agents until `shutdown` is done, and then finishes what is in flight. Each answer takes `latency`, as work would.

@@ -9,7 +9,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Four deterministic agents that speak the chat completions protocol.
+/// Five deterministic agents that speak the chat completions protocol.
 #[derive(Parser)]
 struct Arguments {
     /// Address to listen on.

@@ -5,6 +5,12 @@ use serde_json::{Value, json};
 /// An article that contains this word is not approved, so that a topic decides which way a workflow goes.
 pub const MARKER: &str = "unverified";
 
+/// What the first line of an instruction begins with.
+const INSTRUCTIONS: [&str; 5] = ["Write", "Revise", "Review", "Publish", "Summarize"];
+
+/// Sentences of a summary.
+const SUMMARY_SENTENCES: usize = 3;
+
 /// Titles are cut here, to stay on a line.
 const TITLE_CHARS_MAX: usize = 80;
 
@@ -24,7 +30,7 @@ pub(crate) fn research(message: &str) -> String {
 
 /// `Write article using: <material>` gives a Markdown article, `Revise using: <review>` one that heeds the review.
 pub(crate) fn write(message: &str) -> String {
-    let material = after_colon(message);
+    let material = after_instruction(message);
     match serde_json::from_str::<Value>(material) {
         Ok(review) if review["comments"].is_array() => revised(&review),
         _ => article(material),
@@ -33,7 +39,7 @@ pub(crate) fn write(message: &str) -> String {
 
 /// `Review: <article>` gives a judgement in JSON.
 pub(crate) fn review(message: &str) -> String {
-    let article = after_colon(message);
+    let article = after_instruction(message);
     let approved = !article.to_lowercase().contains(MARKER);
     let comments: &[&str] = match approved {
         true => &["The article keeps to its material.", "It says what remains open."],
@@ -45,9 +51,21 @@ pub(crate) fn review(message: &str) -> String {
 
 /// `Publish: <article>` gives a receipt.
 pub(crate) fn publish(message: &str) -> String {
-    let article = after_colon(message);
+    let article = after_instruction(message);
     let words = article.split_whitespace().count();
     format!("Published as \"{}\" ({words} words), id {}", title_of(article), fingerprint(article))
+}
+
+/// `Summarize: <text>` gives its title and the first sentence of each of its first paragraphs.
+pub(crate) fn summarize(message: &str) -> String {
+    let text = after_instruction(message);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let sentences = lines.map(|line| line.split_inclusive(". ").next().unwrap_or(line).trim().trim_end_matches('.'));
+    let chosen: Vec<String> = sentences.take(SUMMARY_SENTENCES).map(|sentence| format!("- {sentence}.")).collect();
+    match chosen.is_empty() {
+        true => format!("{}: there is nothing to sum up.", title_of(text)),
+        false => format!("{} in short:\n{}", title_of(text), chosen.join("\n")),
+    }
 }
 
 /// FNV-1a: tells texts apart, which is all that an example needs.
@@ -86,9 +104,14 @@ fn revised(review: &Value) -> String {
     )
 }
 
-/// What follows the instruction: `Write article using: <this>`.
-fn after_colon(message: &str) -> &str {
-    message.split_once(':').map_or(message, |(_, rest)| rest).trim()
+/// What follows the instruction, `Write article using: <this>`, where a message begins with one; else all of it, as an agent is
+/// told by the one before it.
+fn after_instruction(message: &str) -> &str {
+    let begins = |instruction: &str| INSTRUCTIONS.iter().any(|verb| instruction.trim_start().starts_with(verb));
+    match message.split_once(':') {
+        Some((instruction, rest)) if begins(instruction) && !instruction.contains('\n') => rest.trim(),
+        _ => message.trim(),
+    }
 }
 
 /// The first line without what makes it a heading or the start of notes.
@@ -145,10 +168,28 @@ mod tests {
     }
 
     #[test]
+    fn a_message_without_an_instruction_is_taken_whole_as_pipelines_pass_it_on() {
+        let notes = research("tidal power: an overview");
+        assert_eq!(write(&notes), write(&format!("Write article using: {notes}")));
+        assert!(write(&notes).starts_with("# Tidal power: an overview\n"), "{}", write(&notes));
+        let review = review(&write(&notes));
+        assert!(review.contains("\"title\":\"Tidal power: an overview\""), "{review}");
+        assert!(write(&review).starts_with("# Tidal power: an overview\n"), "a review is heeded");
+    }
+
+    #[test]
+    fn a_summary_has_the_first_sentence_of_each_paragraph() {
+        let text = "# Tides\n\nThey rise. They fall.\n\nNobody minds.\n\nThird. x\n\nFourth.";
+        assert_eq!(summarize(text), "Tides in short:\n- They rise.\n- Nobody minds.\n- Third.");
+        assert_eq!(summarize(text), summarize(&format!("Summarize: {text}")));
+        assert_eq!(summarize(""), "Untitled: there is nothing to sum up.");
+    }
+
+    #[test]
     fn messages_that_nobody_foresaw_get_an_answer_too() {
         for message in ["", ":", "Research", "   ", "{}", "Revise using: {\"comments\": []}", "é".repeat(500).as_str()]
         {
-            for answer in [research, write, review, publish] {
+            for answer in [research, write, review, publish, summarize] {
                 assert!(!answer(message).is_empty(), "{message}");
             }
         }

@@ -8,10 +8,12 @@
 pub mod agents;
 pub mod approvals;
 pub mod auth;
+pub mod chat;
 mod events;
 mod health;
 mod openapi;
 mod page;
+pub mod pipelines;
 pub mod plugins;
 pub mod problem;
 mod request;

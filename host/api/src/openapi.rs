@@ -24,6 +24,7 @@ const BEARER: &str = "bearer";
     tags(
         (name = "workflows", description = "Definitions, and starting them."),
         (name = "runs", description = "What runs and what ran."),
+        (name = "pipelines", description = "Agents in a row, without a definition."),
         (name = "approvals", description = "Decisions that runs wait for."),
         (name = "agents", description = "Who is called over HTTP."),
         (name = "tools", description = "What runs in the sandbox."),

@@ -12,7 +12,7 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, approvals, events, health, plugins, runs, secrets, tools, workflows};
+use crate::{agents, approvals, chat, events, health, pipelines, plugins, runs, secrets, tools, workflows};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -57,6 +57,10 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(agents::get_agent_version))
         .routes(routes!(agents::roll_back_agent))
         .routes(routes!(agents::clone_agent))
+        .routes(routes!(chat::chat))
+        .routes(routes!(pipelines::run_pipeline))
+        .routes(routes!(pipelines::list_pipeline_templates))
+        .routes(routes!(pipelines::execute_pipeline_template))
         .routes(routes!(tools::list_tools))
         .routes(routes!(tools::get_tool))
         .routes(routes!(tools::invoke_tool))

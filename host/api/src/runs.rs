@@ -25,8 +25,8 @@ pub(crate) use self::control_handlers::*;
 pub use self::events::EVENT_STREAMS_MAX;
 pub(crate) use self::events::{__path_follow_run, StreamRoom, follow_run};
 pub(crate) use self::handlers::*;
-pub(crate) use self::wait::Wait;
 pub use self::wait::{RUN_WAIT_DEFAULT, RUN_WAIT_MAX};
+pub(crate) use self::wait::{Wait, WaitQuery};
 use crate::wire::Timestamp;
 
 /// The most that a list of runs gives at once: the API's documented limit.
@@ -290,7 +290,7 @@ pub struct StepsResponse {
 #[derive(ToSchema)]
 #[schema(as = RunStatus, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-enum RunStatusSchema {
+pub(crate) enum RunStatusSchema {
     Queued,
     Running,
     Waiting,
@@ -354,7 +354,7 @@ struct AnswererSchema {
 #[derive(ToSchema)]
 #[schema(as = Usage, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-struct UsageSchema {
+pub(crate) struct UsageSchema {
     /// Read by the model.
     input_tokens: u64,
     /// Written by the model.

@@ -64,6 +64,10 @@ pub struct WorkflowBody {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// What it was made of, where nobody made it: a request to run a `pipeline`, or to `chat`. Such a workflow is in no list, and
+    /// cannot be changed or deleted. Null otherwise.
+    #[schema(required = true)]
+    pub origin: Option<String>,
     /// What its author should look at: names that are unknown so far, variables that nothing seems to set.
     pub warnings: Vec<FaultBody>,
 }
@@ -84,6 +88,7 @@ impl From<WorkflowView> for WorkflowBody {
             version: view.version,
             created_at: view.created_at.into(),
             updated_at: view.updated_at.into(),
+            origin: view.origin,
             warnings: view.warnings.into_iter().map(FaultBody::from).collect(),
         }
     }

@@ -11,6 +11,8 @@ use crate::json::is_too_deep;
 
 mod read;
 
+pub(crate) use read::is_kebab_case;
+
 /// Ids stand in URLs, headers and log lines.
 pub const AGENT_ID_CHARS_MAX: usize = 64;
 /// A name fits on a line.

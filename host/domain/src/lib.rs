@@ -13,6 +13,7 @@ pub mod fault;
 pub mod id;
 pub mod journal;
 pub mod json;
+pub mod pipeline;
 pub mod plugin;
 pub mod retry;
 pub mod run;

@@ -17,6 +17,9 @@ pub enum CommandError {
     /// There is no such workflow.
     #[error("there is no workflow `{0}`")]
     UnknownWorkflow(WorkflowId),
+    /// The workflow is what a pipeline or a chat runs as, and nobody's to change.
+    #[error("the workflow `{0}` was made of a request to run a pipeline or to chat, and cannot be changed or deleted")]
+    AdHocWorkflow(WorkflowId),
     /// There is no such version of the workflow.
     #[error("the workflow `{workflow}` has no version {version}")]
     UnknownWorkflowVersion {

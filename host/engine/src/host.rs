@@ -27,13 +27,14 @@ use crate::deltas::Deltas;
 use crate::event_ids::EventIds;
 use crate::hold::Hold;
 use crate::interpreter::Interpreter;
+use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::sweep;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
-    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PluginPolicy,
-    RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
+    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PipelineTemplates,
+    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
 
 /// This part of a lease is what its renewal waits: often enough to fail twice.
@@ -75,6 +76,7 @@ pub(crate) struct Host {
     pub(crate) committer: Committer<Append>,
     pub(crate) starter: Committer<PlainRun>,
     pub(crate) limits: RunLimits,
+    pub(crate) pipeline_templates: PipelineTemplates,
     /// Words for other hosts.
     pub(crate) words: Words,
     /// Rung when there may be something to claim.
@@ -110,7 +112,8 @@ impl Place {
 
 impl Host {
     pub(crate) fn new(parts: Parts, templates: Templates) -> Self {
-        let Parts { store, agents, sandbox, policy, sealing, limits, clock, chance, host_id } = parts;
+        let Parts { store, agents, sandbox, policy, sealing, limits, pipeline_templates, clock, chance, host_id } =
+            parts;
         let services = StoreServices { store: store.clone(), sealing: sealing.clone() };
         Self {
             catalog: Catalog::new(store.clone(), sandbox.clone()),
@@ -134,6 +137,7 @@ impl Host {
             committer: Committer::new(),
             starter: Committer::new(),
             limits,
+            pipeline_templates,
             words: Words::default(),
             due: Notify::new(),
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),
@@ -272,6 +276,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
         folder.load(host, true).await;
         host.tasks.spawn(watch(Arc::clone(host), folder));
     }
+    host.tasks.spawn(watch_templates(Arc::clone(host)));
     host.catalog.load_active(Some(SHARED)).await;
     load_in_background(host);
     host.tasks.spawn(follow_the_catalog(Arc::clone(host)));

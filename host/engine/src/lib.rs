@@ -23,6 +23,7 @@ mod hold;
 mod host;
 mod interpreter;
 mod pending;
+mod pipelines;
 mod plugins;
 mod reader;
 mod runs;
@@ -56,6 +57,10 @@ pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use deltas::AnswerPieces;
 pub use error::CommandError;
+pub use pipelines::{
+    Asking, Chat, ExecuteTemplate, FileFault, PIPELINE_TEMPLATES_FILE_BYTES_MAX, PIPELINE_TEMPLATES_INTERVAL,
+    PipelineTemplates, RunPipeline, StartedPipeline, TemplatesFileError, TemplatesView,
+};
 pub use plugins::{
     Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
     InstallError, Installed, LoadStatus, LoadView, Loading, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy,
@@ -138,6 +143,8 @@ pub struct Parts {
     pub sealing: SealingKey,
     /// What an operator decided about runs.
     pub limits: RunLimits,
+    /// The pipeline templates that there are.
+    pub pipeline_templates: PipelineTemplates,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and draws jitter.

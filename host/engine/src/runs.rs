@@ -79,11 +79,23 @@ impl Engine {
         command: StartRun,
         bound: Duration,
     ) -> Result<StartedRun, CommandError> {
+        let asked = serde_json::json!([command.workflow, command.version, command.input]);
+        self.start_asked(workspace, command, asked, bound).await
+    }
+
+    /// As [`Engine::start_run`], where `asked` is what tells the request from others with the same key.
+    pub(crate) async fn start_asked(
+        &self,
+        workspace: WorkspaceId,
+        command: StartRun,
+        asked: Value,
+        bound: Duration,
+    ) -> Result<StartedRun, CommandError> {
         let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let mut id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
         let mut waiter = self.host.waiting.join(id);
-        let digest = digest_of(&command);
+        let digest = digest_of(asked);
         let idempotency = command.idempotency_key.clone().map(|key| (key, digest.clone()));
         // In a task of its own: a caller that hangs up must not leave a run that is in the database and that nobody drives.
         let host = Arc::clone(&self.host);
@@ -352,8 +364,7 @@ fn place_in_line(
 }
 
 /// What tells two requests apart that have the same key.
-fn digest_of(command: &StartRun) -> String {
-    let mut asked = serde_json::json!([command.workflow, command.version, command.input]);
+fn digest_of(mut asked: Value) -> String {
     // The order of fields means nothing.
     asked.sort_all_objects();
     let digest = Sha256::digest(asked.to_string().as_bytes());

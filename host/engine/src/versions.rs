@@ -184,7 +184,7 @@ impl Engine {
                 Err(CommandError::VersionConflict { edited: edited.unwrap_or_default(), newest })
             }
             Some(Revised::TooMany) => Err(CommandError::TooManyVersions),
-            None => Err(CommandError::UnknownWorkflow(id)),
+            None => Err(self.why_unchanged(workspace, id).await),
         }
     }
 
@@ -211,7 +211,8 @@ impl Engine {
                 (version.definition, version.warnings)
             }
         };
-        Ok(WorkflowView { id, name, description, definition, warnings, version, created_at, updated_at })
+        let origin = None;
+        Ok(WorkflowView { id, name, description, definition, warnings, origin, version, created_at, updated_at })
     }
 
     async fn checked(&self, workspace: WorkspaceId, definition: Value) -> Result<CheckedDefinition, CommandError> {

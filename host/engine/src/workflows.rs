@@ -38,6 +38,8 @@ pub struct WorkflowView {
     pub definition: Value,
     /// What its author should look at.
     pub warnings: Vec<Fault>,
+    /// What it was made of, where nobody made it: `pipeline`, `chat`.
+    pub origin: Option<String>,
     /// The newest version, from 1.
     pub version: i32,
     /// When it was made.
@@ -86,7 +88,7 @@ impl Engine {
         Ok(view(row)?)
     }
 
-    /// Workflows of a workspace, newest first.
+    /// Workflows that somebody made in a workspace, newest first.
     ///
     /// # Errors
     /// Where the database is away.
@@ -103,13 +105,22 @@ impl Engine {
     /// Deletes a workflow. Its runs stay readable, running ones go on.
     ///
     /// # Errors
-    /// Where there is none, or the database is away.
+    /// Where there is none that somebody made, or the database is away.
     pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<(), CommandError> {
         if !self.host.store.delete_workflow(workspace, id).await? {
-            return Err(CommandError::UnknownWorkflow(id));
+            return Err(self.why_unchanged(workspace, id).await);
         }
         info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was deleted");
         Ok(())
+    }
+
+    /// Why a workflow that was to be changed is not.
+    pub(crate) async fn why_unchanged(&self, workspace: WorkspaceId, id: WorkflowId) -> CommandError {
+        match self.host.store.workflow(workspace, id).await {
+            Ok(Some(row)) if row.origin.is_some() => CommandError::AdHocWorkflow(id),
+            Ok(_) => CommandError::UnknownWorkflow(id),
+            Err(error) => error.into(),
+        }
     }
 
     /// Checks a definition as [`Engine::create_workflow`] does, keeps nothing, and gives what its author should look at.
@@ -202,6 +213,7 @@ fn view(row: WorkflowRow) -> Result<WorkflowView, StoreError> {
         id: row.id,
         name: row.name,
         description: row.description,
+        origin: row.origin,
         version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,

@@ -8,7 +8,9 @@ use armilla_agents::Agents;
 use armilla_api::auth::Authenticator;
 use armilla_api::{ApiState, Check, Readiness};
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Engine, Parts, PluginPolicy, SystemChance, SystemClock};
+use armilla_engine::{
+    Clock, Engine, Parts, PipelineTemplates, PluginPolicy, SystemChance, SystemClock, TemplatesFileError,
+};
 use armilla_registry::Registries;
 use armilla_sandbox::{Sandbox, SandboxConfig, SandboxError};
 use armilla_store::cluster::{
@@ -55,6 +57,8 @@ pub(crate) enum ServeError {
     Auth(#[from] armilla_api::auth::AuthConfigError),
     #[error("serving failed: {0}")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    PipelineTemplates(#[from] TemplatesFileError),
     #[error("the registries: {0}")]
     Registries(String),
     #[error("the engine could not start: {0}")]
@@ -104,6 +108,10 @@ impl Database {
 /// Serves until a signal, then ends in order: no new runs, the running steps' grace, connections, the private cluster.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let ending = Ending::watch()?;
+    let pipeline_templates = match &settings.pipeline_templates {
+        Some(file) => PipelineTemplates::open(file, SystemClock.now())?,
+        None => PipelineTemplates::built_in(),
+    };
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let egress = Egress::new(EgressPolicy { allowed: settings.egress_allow.clone() })?;
@@ -122,10 +130,19 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
             return Err(error);
         }
     };
-    let served = serve_on(listener, ending, &settings, &database, egress, sandbox, policy).await;
+    let equipment = Equipment { egress, sandbox, policy, pipeline_templates };
+    let served = serve_on(listener, ending, &settings, &database, equipment).await;
     database.close().await;
     info!("Stopped");
     served
+}
+
+/// What the engine works with besides the database.
+struct Equipment {
+    egress: Egress,
+    sandbox: Sandbox,
+    policy: PluginPolicy,
+    pipeline_templates: PipelineTemplates,
 }
 
 async fn serve_on(
@@ -133,11 +150,10 @@ async fn serve_on(
     ending: Ending,
     settings: &Settings,
     database: &Database,
-    egress: Egress,
-    sandbox: Sandbox,
-    policy: PluginPolicy,
+    equipment: Equipment,
 ) -> Result<(), ServeError> {
     database.store.migrate().await?;
+    let Equipment { egress, sandbox, policy, pipeline_templates } = equipment;
     let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
     let engine = Engine::new(Parts {
         store: database.store.clone(),
@@ -146,6 +162,7 @@ async fn serve_on(
         policy,
         sealing: settings.sealing.clone(),
         limits: settings.limits.clone(),
+        pipeline_templates,
         clock: clock.clone(),
         chance: chance.clone(),
         host_id: settings.keys.host_id()?,
@@ -207,8 +224,8 @@ fn policy(settings: &Settings, egress: &Egress) -> Result<PluginPolicy, ServeErr
     })
 }
 
-/// Ready means: the database answers. A file of the plugins folder that could not be loaded is told, and does not take the host
-/// out of service.
+/// Ready means: the database answers. A file of the plugins folder that could not be loaded is told, and so is what is wrong with
+/// the pipeline templates; neither takes the host out of service.
 fn readiness(store: Store, engine: Engine) -> Readiness {
     Arc::new(move || {
         let store = store.clone();
@@ -216,10 +233,13 @@ fn readiness(store: Store, engine: Engine) -> Readiness {
             engine.folder_faults().into_iter().map(|fault| format!("{}: {}", fault.file, fault.detail)).collect();
         let detail = (!faults.is_empty()).then(|| faults.join("; "));
         let plugins = Check { name: "plugins".to_owned(), ok: true, detail };
+        let faults: Vec<String> = engine.pipeline_templates().faults.iter().map(ToString::to_string).collect();
+        let detail = (!faults.is_empty()).then(|| faults.join("; "));
+        let templates = Check { name: "pipeline templates".to_owned(), ok: true, detail };
         Box::pin(async move {
             let answers = store.ping().await.is_ok();
             let detail = (!answers).then(|| "the database does not answer".to_owned());
-            vec![Check { name: "database".to_owned(), ok: answers, detail }, plugins]
+            vec![Check { name: "database".to_owned(), ok: answers, detail }, plugins, templates]
         })
     })
 }

@@ -47,6 +47,10 @@ pub struct Given {
     #[arg(long, env = "ARMILLA_PLUGINS", value_name = "DIR")]
     pub plugins: Option<PathBuf>,
 
+    /// File of pipeline templates, read again when it changes [default: those that Armilla brings]
+    #[arg(long, env = "ARMILLA_PIPELINE_TEMPLATES", value_name = "FILE")]
+    pub pipeline_templates: Option<PathBuf>,
+
     /// Private networks that may be reached, such as 127.0.0.0/8 for this machine; none by default
     #[arg(long, env = "ARMILLA_EGRESS_ALLOW", value_name = "CIDR", value_delimiter = ',')]
     pub egress_allow: Option<Vec<IpNet>>,
@@ -104,6 +108,7 @@ struct File {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     plugins: Option<PathBuf>,
+    pipeline_templates: Option<PathBuf>,
     egress_allow: Option<Vec<IpNet>>,
     postgres_bin: Option<PathBuf>,
     plugin_keys: Option<Vec<String>>,
@@ -186,6 +191,8 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Folder whose components are loaded at start.
     pub plugins: PathBuf,
+    /// File of pipeline templates, instead of those that the program brings.
+    pub pipeline_templates: Option<PathBuf>,
     /// Private networks that may be reached.
     pub egress_allow: Vec<IpNet>,
     /// Folder of Postgres's programs.
@@ -224,6 +231,7 @@ impl Settings {
                 .or(file.listen)
                 .unwrap_or_else(|| LISTEN_DEFAULT.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 3000)))),
             plugins: given.plugins.or(file.plugins).unwrap_or_else(|| data_dir.join("plugins")),
+            pipeline_templates: given.pipeline_templates.or(file.pipeline_templates),
             egress_allow: given.egress_allow.or(file.egress_allow).unwrap_or_default(),
             postgres_bin: given.postgres_bin.or(file.postgres_bin),
             plugin_keys: trusted(given.plugin_keys.or(file.plugin_keys).unwrap_or_default())?,
@@ -367,15 +375,19 @@ mod tests {
     #[test]
     fn the_command_line_comes_before_the_file_and_the_file_before_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
-        let file = "listen = \"127.0.0.1:4000\"\negress-allow = [\"10.0.0.0/8\"]\n";
+        let file = "listen = \"127.0.0.1:4000\"\negress-allow = [\"10.0.0.0/8\"]\npipeline-templates = \"ours.yml\"\n";
         let mut given = given(folder.path(), Some(file));
         let settings = Settings::read(given.clone()).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:4000".parse().unwrap());
         assert_eq!(settings.egress_allow, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(settings.plugins, folder.path().join("data/plugins"));
+        assert_eq!(settings.pipeline_templates, Some("ours.yml".into()));
 
         given.listen = Some("127.0.0.1:5000".parse().unwrap());
-        assert_eq!(Settings::read(given).unwrap().listen, "127.0.0.1:5000".parse().unwrap());
+        given.pipeline_templates = Some("others.yml".into());
+        let settings = Settings::read(given).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(settings.pipeline_templates, Some("others.yml".into()));
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub struct WorkflowVersionSummaryRow {
 
 impl Store {
     /// Changes a workflow. Of changes at the same time each sees what the one before it left, so every definition gets a
-    /// version of its own. `None` where there is no such workflow.
+    /// version of its own. `None` where there is no such workflow that somebody made.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -115,7 +115,7 @@ impl Store {
                 select id, version, name, description, $6::text is not null
                     and ($8::int is not null or definition_digest is distinct from sha256(convert_to($6, 'UTF8')))
                     as is_new
-                from workflows where id = $1 and workspace_id = $2 and deleted_at is null
+                from workflows where id = $1 and workspace_id = $2 and deleted_at is null and origin is null
                 for no key update
             ), changed as (
                 update workflows w set

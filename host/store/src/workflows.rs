@@ -37,6 +37,8 @@ pub struct WorkflowRow {
     pub definition: String,
     /// JSON: an array of faults.
     pub warnings: String,
+    /// What it was made of, where nobody made it: `pipeline`, `chat`.
+    pub origin: Option<String>,
     /// The newest version, from 1.
     pub version: i32,
     /// When it was made.
@@ -78,10 +80,40 @@ impl Store {
             description: new.description.map(str::to_owned),
             definition: new.definition.to_owned(),
             warnings: new.warnings.to_owned(),
+            origin: None,
             version: 1,
             created_at: made.created_at,
             updated_at: made.updated_at,
         })
+    }
+
+    /// Sees to it that a workflow is there which is made of something else than a definition that somebody wrote, as version 1.
+    /// Its id says what it does, so one that is there already is the same.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn ensure_ad_hoc_workflow(&self, new: NewWorkflow<'_>, origin: &str) -> Result<(), StoreError> {
+        let made = sqlx::query!(
+            "with workspace as (insert into workspaces (id) values ($2) on conflict do nothing),
+            made as (
+                insert into workflows (id, workspace_id, name, description, version, definition_digest, origin)
+                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')), $8)
+                on conflict (id) do nothing
+                returning id
+            )
+            insert into workflow_versions (workflow_id, version, definition, warnings, created_by)
+            select id, 1, $5, $6, $7 from made",
+            new.id.uuid(),
+            new.workspace.uuid(),
+            new.name,
+            new.description,
+            new.definition,
+            new.warnings,
+            new.by,
+            origin,
+        );
+        made.execute(&self.pool).await?;
+        Ok(())
     }
 
     /// A workflow of a workspace.
@@ -90,7 +122,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<Option<WorkflowRow>, StoreError> {
         let row = sqlx::query!(
-            "select w.name, w.description, w.version, w.created_at, w.updated_at, v.definition, v.warnings
+            "select w.name, w.description, w.origin, w.version, w.created_at, w.updated_at, v.definition, v.warnings
             from workflows w join workflow_versions v on v.workflow_id = w.id and v.version = w.version
             where w.id = $1 and w.workspace_id = $2 and w.deleted_at is null",
             id.uuid(),
@@ -104,6 +136,7 @@ impl Store {
             description: row.description,
             definition: row.definition,
             warnings: row.warnings,
+            origin: row.origin,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -141,7 +174,7 @@ impl Store {
         Ok(known.fetch_all(&self.pool).await?.into_iter().map(WorkflowId::from_uuid).collect())
     }
 
-    /// Workflows of a workspace, newest first, from before `before` on.
+    /// Workflows that somebody made in a workspace, newest first, from before `before` on.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -154,7 +187,7 @@ impl Store {
         let rows = sqlx::query!(
             "select w.id, w.name, w.description, w.version, w.created_at, w.updated_at, v.definition, v.warnings
             from workflows w join workflow_versions v on v.workflow_id = w.id and v.version = w.version
-            where w.workspace_id = $1 and w.deleted_at is null and ($2::uuid is null or w.id < $2)
+            where w.workspace_id = $1 and w.deleted_at is null and w.origin is null and ($2::uuid is null or w.id < $2)
             order by w.id desc limit $3",
             workspace.uuid(),
             before.map(WorkflowId::uuid),
@@ -168,6 +201,7 @@ impl Store {
             description: row.description,
             definition: row.definition,
             warnings: row.warnings,
+            origin: None,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -188,13 +222,14 @@ impl Store {
         Ok(definition.fetch_optional(&self.pool).await?)
     }
 
-    /// Deletes a workflow. Its runs stay, and go on. Says whether there was one.
+    /// Deletes a workflow that somebody made. Its runs stay, and go on. Says whether there was one.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<bool, StoreError> {
         let done = sqlx::query!(
-            "update workflows set deleted_at = now() where id = $1 and workspace_id = $2 and deleted_at is null",
+            "update workflows set deleted_at = now()
+            where id = $1 and workspace_id = $2 and deleted_at is null and origin is null",
             id.uuid(),
             workspace.uuid(),
         );

@@ -73,6 +73,13 @@ codes! {
     WorkflowVersionConflict, "workflow.version_conflict", CONFLICT, "Another version of the workflow is the newest by now.";
     WorkflowTooManyVersions, "workflow.too_many_versions", CONFLICT, "The workflow has as many versions as it may.";
     WorkflowInvalid, "workflow.invalid", UNPROCESSABLE_ENTITY, "The workflow's definition has faults.";
+    WorkflowAdHoc, "workflow.ad_hoc", CONFLICT, "The workflow was made of a request, and is nobody's to change.";
+    PipelineInvalid, "pipeline.invalid", UNPROCESSABLE_ENTITY, "The pipeline cannot be run.";
+    PipelineTemplateInvalid, "pipeline_template.invalid", UNPROCESSABLE_ENTITY, "The pipeline template cannot be run with this.";
+    ChatInvalid, "chat.invalid", UNPROCESSABLE_ENTITY, "The message cannot be sent.";
+    ChatFailed, "chat.failed", BAD_GATEWAY, "The agent was asked, and did not answer as it should.";
+    ChatTimedOut, "chat.timed_out", GATEWAY_TIMEOUT, "The agent was asked, and did not answer in time.";
+    ChatCancelled, "chat.cancelled", CONFLICT, "The run of the chat was cancelled.";
     TestInvalid, "test.invalid", UNPROCESSABLE_ENTITY, "The test cannot be made of this body.";
     RunNotFound, "run.not_found", NOT_FOUND, "There is no such run.";
     RunInvalidInput, "run.invalid_input", UNPROCESSABLE_ENTITY, "The input does not fit the workflow.";

@@ -22,6 +22,7 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::UnknownWorkflow(_) => Self::not_found(Code::WorkflowNotFound),
+            CommandError::AdHocWorkflow(_) => Self::new(Code::WorkflowAdHoc, sentence(&error)),
             CommandError::UnknownWorkflowVersion { .. } => Self::not_found(Code::WorkflowVersionNotFound),
             CommandError::VersionConflict { newest, .. } => {
                 Self::new(Code::WorkflowVersionConflict, sentence(&error)).with("newest", serde_json::json!(newest))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use armilla_agents::Agents;
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Chance, Clock, Engine, Parts, PluginPolicy, SealingKey};
+use armilla_engine::{Chance, Clock, Engine, Parts, PipelineTemplates, PluginPolicy, SealingKey};
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::{PgConnectOptions, Store};
 use axum::Json;
@@ -64,6 +64,7 @@ fn engine() -> Engine {
         policy: PluginPolicy::default(),
         sealing: SealingKey::new([7; 32]),
         limits: armilla_engine::RunLimits::default(),
+        pipeline_templates: PipelineTemplates::built_in(),
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),
         host_id: Uuid::nil(),

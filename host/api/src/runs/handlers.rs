@@ -7,6 +7,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::query::RunsQuery;
@@ -61,12 +62,16 @@ pub(crate) async fn start_run(
         idempotency_key,
     };
     let started_run = state.engine.start_run(caller.workspace, command, bound).await;
-    started_run.map(started).map_err(|error| Problem::in_document(error, Code::RunInvalidInput, "/input"))
+    let started_run = started_run.map(|StartedRun { run, is_repeat }| {
+        let (id, ended) = (run.id, run.status.is_final());
+        started(&RunResponse { run: run.into() }, id, ended, is_repeat)
+    });
+    started_run.map_err(|error| Problem::in_document(error, Code::RunInvalidInput, "/input"))
 }
 
-fn started(StartedRun { run, is_repeat }: StartedRun) -> Response {
-    let (id, ended) = (run.id, run.status.is_final());
-    let answer = Json(RunResponse { run: run.into() });
+/// What is answered to whoever starts a run: 200 where it has ended, else 202 with the place to ask.
+pub(crate) fn started<T: Serialize>(answer: &T, id: RunId, ended: bool, is_repeat: bool) -> Response {
+    let answer = Json(answer);
     let mut response = match ended {
         true => answer.into_response(),
         false => (StatusCode::ACCEPTED, [(LOCATION, format!("/runs/{id}"))], answer).into_response(),

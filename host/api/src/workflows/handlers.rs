@@ -41,7 +41,7 @@ pub(crate) async fn create_workflow(
 
 /// List the workflows
 ///
-/// Newest first, at most 100.
+/// Newest first, at most 100, without those that were made of a request to run a pipeline or to chat.
 #[utoipa::path(get, path = "/workflows", operation_id = "listWorkflows", tag = "workflows",
     params(PageQuery),
     responses((status = 200, description = "A page of them.", body = WorkflowsResponse)))]
@@ -73,10 +73,14 @@ pub(crate) async fn get_workflow(
 
 /// Delete a workflow
 ///
-/// Its runs stay readable, running ones go on.
+/// Its runs stay readable, running ones go on. One that was made of a request to run a pipeline or to chat stays.
 #[utoipa::path(delete, path = "/workflows/{id}", operation_id = "deleteWorkflow", tag = "workflows",
     params(("id" = String, Path, description = "The workflow's id.", example = "wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
-    responses((status = 204, description = "It is gone.")))]
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 409, description = "It was made of a request, and is nobody's to delete.",
+            body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn delete_workflow(
     State(state): State<ApiState>,
     Member(caller): Member,

@@ -52,7 +52,7 @@ pub(crate) async fn validate_workflow(
     })),
     responses(
         (status = 200, description = "The workflow as it is now.", body = WorkflowResponse),
-        (status = 409, description = "Another version is the newest by now: `newest`. Or there are 10,000 versions already.",
+        (status = 409, description = "Another version is the newest by now: `newest`. Or there are 10,000 versions already. Or it was made of a request.",
             body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn revise_workflow(
@@ -125,7 +125,7 @@ pub(crate) async fn get_workflow_version(
     ),
     responses(
         (status = 200, description = "The workflow as it is now.", body = WorkflowResponse),
-        (status = 409, description = "Another version is the newest by now: `newest`. Or there are 10,000 versions already.",
+        (status = 409, description = "Another version is the newest by now: `newest`. Or there are 10,000 versions already. Or it was made of a request.",
             body = crate::problem::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The old definition has faults by today's rules; `errors` lists all of them.",
             body = crate::problem::ProblemBody, content_type = "application/problem+json"),

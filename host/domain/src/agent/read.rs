@@ -233,7 +233,8 @@ fn read_price(mut fields: Fields<'_>) -> Option<TokenPrice> {
     Some(TokenPrice { input_per_million: input?, output_per_million: output? })
 }
 
-fn is_kebab_case(id: &str) -> bool {
+/// Whether an id is words of a to z and 0 to 9, joined by single hyphens.
+pub(crate) fn is_kebab_case(id: &str) -> bool {
     id.split('-').all(|word| {
         !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
     })

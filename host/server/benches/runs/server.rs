@@ -10,7 +10,7 @@ use armilla_api::ApiState;
 use armilla_api::auth::{AuthConfig, Authenticator, Claims, Role, Secret, mint};
 use armilla_domain::id::{RunId, WorkflowId};
 use armilla_egress::{Egress, EgressPolicy};
-use armilla_engine::{Clock, Engine, Parts, PluginPolicy, SealingKey, SystemChance, SystemClock};
+use armilla_engine::{Clock, Engine, Parts, PipelineTemplates, PluginPolicy, SealingKey, SystemChance, SystemClock};
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::Store;
 use armilla_store::cluster::{Cluster, ClusterConfig, Durability, PgConnectOptions, remove_abandoned};
@@ -71,6 +71,7 @@ impl Server {
             },
             sealing: SealingKey::new([9; 32]),
             limits: armilla_engine::RunLimits::default(),
+            pipeline_templates: PipelineTemplates::built_in(),
             clock: clock.clone(),
             chance: chance.clone(),
             host_id: Uuid::from_u128(2),

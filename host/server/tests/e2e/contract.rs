@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 31] = [
+const PROMISED: [(&str, &str); 35] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -33,6 +33,10 @@ const PROMISED: [(&str, &str); 31] = [
     ("get", "/agents/{id}"),
     ("put", "/agents/{id}"),
     ("delete", "/agents/{id}"),
+    ("post", "/agent/chat"),
+    ("post", "/pipelines/run"),
+    ("get", "/pipeline-templates"),
+    ("post", "/pipeline-templates/execute"),
     ("get", "/tools"),
     ("get", "/tools/{name}"),
     ("get", "/healthz"),

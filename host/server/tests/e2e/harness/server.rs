@@ -6,7 +6,9 @@ use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
 use armilla_api::{ApiState, Check};
 use armilla_domain::id::WorkspaceId;
-use armilla_engine::{Engine, Parts, PluginPolicy, RunLimits, SealingKey, SystemChance, SystemClock};
+use armilla_engine::{
+    Engine, Parts, PipelineTemplates, PluginPolicy, RunLimits, SealingKey, SystemChance, SystemClock,
+};
 use armilla_store::Store;
 use armilla_testkit::agent::ScriptedAgent;
 use armilla_testkit::db::TestDatabase;
@@ -75,6 +77,7 @@ impl TestServer {
             policy,
             sealing: SealingKey::new([9; 32]),
             limits,
+            pipeline_templates: PipelineTemplates::built_in(),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),
