@@ -14,6 +14,7 @@ mod openapi;
 mod page;
 pub mod plugins;
 pub mod problem;
+pub mod prompts;
 mod request;
 mod routes;
 pub mod runs;

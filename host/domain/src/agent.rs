@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::duration::{self, parse_duration};
 use crate::fault::{FAULTS_MAX, Fault, pointer};
 use crate::json::is_too_deep;
+use crate::prompt::is_label;
 
 /// Ids stand in URLs, headers and log lines.
 pub const AGENT_ID_CHARS_MAX: usize = 64;
@@ -70,6 +71,9 @@ pub struct AgentConfig {
     /// The template of its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt_template: Option<String>,
+    /// The label whose prompt version is in effect; the newest version is where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_label: Option<String>,
     /// Bounds of its own.
     #[serde(default, skip_serializing_if = "AgentLimits::is_empty")]
     pub limits: AgentLimits,
@@ -155,6 +159,16 @@ impl AgentConfig {
 }
 
 impl ModelSettings {
+    /// Checks settings as a caller sent them, on their own.
+    ///
+    /// # Errors
+    /// Every fault at once, up to [`FAULTS_MAX`], each with its JSON pointer.
+    pub fn check(value: &Value) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let settings = Fields::of(value, String::new(), &mut faults).map(read_model);
+        settings.filter(|_| faults.is_empty()).ok_or(faults)
+    }
+
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -197,8 +211,8 @@ fn fence_content(text: &str) -> Option<&str> {
     (!info.contains('`')).then_some(content)
 }
 
-const FIELDS: [&str; 8] =
-    ["id", "displayName", "protocol", "endpoint", "model", "auth", "systemPromptTemplate", "limits"];
+const FIELDS: [&str; 9] =
+    ["id", "displayName", "protocol", "endpoint", "model", "auth", "systemPromptTemplate", "promptLabel", "limits"];
 const PROTOCOLS_NOT_YET: [&str; 1] = ["a2a"];
 const LIMITS_NOT_YET: [(&str, &str); 2] = [
     ("maxConcurrency", "this version does not bound how many calls of an agent run at once"),
@@ -258,6 +272,11 @@ fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<AgentConfig> {
         fields.fault("endpoint", "agent.endpoint", wrong);
     }
     let system_prompt_template = fields.text("systemPromptTemplate", SYSTEM_PROMPT_CHARS_MAX);
+    let prompt_label = fields.value(
+        "promptLabel",
+        "a label: 1 to 64 letters, digits and signs, without blanks at its ends",
+        |value| value.as_str().filter(|label| is_label(label)).map(str::to_owned),
+    );
     let model = fields.inner("model").map(read_model).unwrap_or_default();
     let limits = fields.inner("limits").map(read_limits).unwrap_or_default();
     let auth = fields.inner("auth").and_then(read_auth);
@@ -272,6 +291,7 @@ fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<AgentConfig> {
         model,
         auth,
         system_prompt_template,
+        prompt_label,
         limits,
     })
 }
@@ -391,7 +411,9 @@ impl<'a> Fields<'a> {
     fn text(&mut self, key: &str, chars_max: usize) -> Option<String> {
         self.value(key, &format!("text of 1 to {chars_max} characters"), |value| {
             let text = value.as_str()?;
-            (!text.is_empty() && text.chars().count() <= chars_max).then(|| text.to_owned())
+            // What no column of text can hold is no text.
+            let fits = !text.is_empty() && text.chars().count() <= chars_max && !text.contains('\0');
+            fits.then(|| text.to_owned())
         })
     }
 

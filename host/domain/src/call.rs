@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::RunId;
+use crate::id::{PromptOverrideId, RunId};
 
 /// Which attempt of which visit of which step of which run a call belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +65,15 @@ pub struct CallError {
     /// How long the other side asked to wait before the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// The system prompt that the call was made with, where an agent was called and had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Box<PromptUse>>,
 }
 
 impl CallError {
     /// An error of `class`, without a wish for when to come back.
     pub fn new(class: ErrorClass, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), class, retry_after: None }
+        Self { code: code.into(), message: message.into(), class, retry_after: None, prompt: None }
     }
 
     /// An error that no retry can help.
@@ -99,4 +102,31 @@ pub struct Answerer {
     pub version: String,
     /// SHA-256, in hexadecimal, of the agent's configuration or of the component.
     pub digest: String,
+}
+
+/// Which system prompt a call was made with: enough to tell later exactly what was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PromptUse {
+    /// The version of the agent's prompt; absent where the text was an override's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// SHA-256, in hexadecimal, of the prompt's content, before its variables are put in.
+    pub hash: String,
+    /// The label that chose the version; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The override in effect; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_id: Option<PromptOverrideId>,
+    /// Whether the text was the override's own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_text: bool,
+    /// The templates that the text included, each as `name@version`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<String>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

@@ -13,6 +13,7 @@ pub mod id;
 pub mod journal;
 pub mod json;
 pub mod plugin;
+pub mod prompt;
 pub mod retry;
 pub mod run;
 pub mod template;

@@ -3,12 +3,12 @@
 use armilla_domain::agent::AgentConfig;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::WorkspaceId;
-use armilla_store::{AgentRow, StoreError};
+use armilla_store::{AgentRow, ReplacedAgent, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::{CommandError, Engine};
+use crate::{CommandError, Engine, PromptError};
 
 /// An agent's configuration as it is now.
 #[derive(Debug, Clone)]
@@ -28,10 +28,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`CommandError::Invalid`] with every fault, [`CommandError::AgentExists`] where the id is taken.
-    pub async fn create_agent(&self, workspace: WorkspaceId, config: &Value) -> Result<AgentView, CommandError> {
-        let config = self.check_agent(config)?;
-        let text = text_of(&config)?;
-        let row = self.host.store.create_agent(workspace, &config.id, &text).await?;
+    pub async fn create_agent(
+        &self,
+        workspace: WorkspaceId,
+        config: &Value,
+        by: &str,
+    ) -> Result<AgentView, CommandError> {
+        let config = self.check_agent(workspace, config).await?;
+        let (text, prompt) = (text_of(&config)?, config.system_prompt_template.as_deref());
+        let row = self.host.store.create_agent(workspace, &config.id, &text, prompt, by).await?;
         let row = row.ok_or_else(|| CommandError::AgentExists(config.id.clone()))?;
         info!(agent.id = %config.id, workspace.id = %workspace, "Agent `{}` was created", config.id);
         Ok(view(row)?)
@@ -46,6 +51,7 @@ impl Engine {
         workspace: WorkspaceId,
         id: &str,
         config: &Value,
+        by: &str,
     ) -> Result<AgentView, CommandError> {
         let mut config = config.clone();
         // The id is in the address already; a body may repeat it, and may not contradict it.
@@ -56,9 +62,13 @@ impl Engine {
                 return Err(CommandError::Invalid(vec![fault]));
             }
         }
-        let config = self.check_agent(&config)?;
-        let row = self.host.store.replace_agent(workspace, id, &text_of(&config)?).await?;
-        let row = row.ok_or_else(|| CommandError::UnknownAgent(id.to_owned()))?;
+        let config = self.check_agent(workspace, &config).await?;
+        let (text, prompt) = (text_of(&config)?, config.system_prompt_template.as_deref());
+        let row = match self.host.store.replace_agent(workspace, id, &text, prompt, by).await? {
+            None => return Err(CommandError::UnknownAgent(id.to_owned())),
+            Some(ReplacedAgent::TooManyPrompts) => return Err(PromptError::TooManyVersions.into()),
+            Some(ReplacedAgent::Done(row)) => row,
+        };
         info!(agent.id = %id, agent.version = row.version, workspace.id = %workspace, "Agent `{id}` was changed");
         Ok(view(row)?)
     }
@@ -98,13 +108,13 @@ impl Engine {
         Ok(())
     }
 
-    fn check_agent(&self, config: &Value) -> Result<AgentConfig, CommandError> {
+    async fn check_agent(&self, workspace: WorkspaceId, config: &Value) -> Result<AgentConfig, CommandError> {
         let config = AgentConfig::check(config).map_err(CommandError::Invalid)?;
-        if let Some(template) = &config.system_prompt_template
-            && let Err(why) = self.host.templates.check_template(template)
-        {
-            let fault = Fault::new("/systemPromptTemplate", "agent.template", format!("does not parse: {why}"));
-            return Err(CommandError::Invalid(vec![fault]));
+        if let Some(template) = &config.system_prompt_template {
+            let fault = self.prompt_fault(workspace, template, "/systemPromptTemplate").await?;
+            if let Some(fault) = fault {
+                return Err(CommandError::Invalid(vec![fault]));
+            }
         }
         Ok(config)
     }
@@ -115,11 +125,9 @@ fn text_of(config: &AgentConfig) -> Result<String, StoreError> {
 }
 
 fn view(row: AgentRow) -> Result<AgentView, StoreError> {
-    let config = serde_json::from_str(&row.config);
-    Ok(AgentView {
-        config: config.map_err(|error| StoreError::Corrupt(format!("the agent `{}`: {error}", row.id)))?,
-        version: row.version,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
+    let config: Result<AgentConfig, _> = serde_json::from_str(&row.config);
+    let mut config = config.map_err(|error| StoreError::Corrupt(format!("the agent `{}`: {error}", row.id)))?;
+    // The configuration says what the prompt was when it was written.
+    config.system_prompt_template = row.newest_prompt.or(config.system_prompt_template);
+    Ok(AgentView { config, version: row.version, created_at: row.created_at, updated_at: row.updated_at })
 }

@@ -24,6 +24,7 @@ use crate::children::Child;
 use crate::hold::Hold;
 use crate::host::Host;
 use crate::pending::{RETRY_DELAY, RETRY_DELAY_MAX};
+use crate::prompts;
 
 /// The database could not be reached before anything was asked of the other side: no attempt of the step's.
 pub(crate) const STORE_UNAVAILABLE: &str = "store.unavailable";
@@ -208,7 +209,8 @@ async fn call(host: &Arc<Host>, work: &Work) -> AttemptResult {
             let input = work.call.input["input"].clone();
             let child = Child { workflow: *workflow_id, version: *version, input };
             let run = host.start_child(work.workspace, &work.call, &work.context, work.depth, child).await?;
-            let measured = Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None };
+            let measured =
+                Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None, prompt: None };
             Ok((Value::String(run.to_string()), measured))
         }
         CallKind::Tool { tool_name, plugin, version } => {
@@ -249,18 +251,16 @@ async fn evaluate(
 }
 
 async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
-    let row = host.store.agent(work.workspace, agent_id).await.map_err(|error| of_store(&error))?;
-    let row = row.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{agent_id}`")))?;
-    let config: AgentConfig = serde_json::from_str(&row.config).map_err(|_| {
+    let found = host.store.agent_for_call(work.workspace, agent_id).await.map_err(|error| of_store(&error))?;
+    let found =
+        found.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{agent_id}`")))?;
+    let config: AgentConfig = serde_json::from_str(&found.agent.config).map_err(|_| {
         CallError::permanent("agent.bad_config", format!("`{agent_id}` has a configuration of another program"))
     })?;
     let input = &*work.call.input;
     let suffix = input["systemPromptSuffix"].as_str();
-    let system_prompt = match &config.system_prompt_template {
-        Some(template) => Some(host.templates.render(template, &work.scope)?),
-        None => None,
-    };
-    let system_prompt = match (system_prompt, suffix) {
+    let prompt = prompts::for_call(host, work.workspace, &found, &config, work.context.run_id, &work.scope).await?;
+    let system_prompt = match (prompt.text, suffix) {
         (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
         (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
     };
@@ -272,14 +272,25 @@ async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
         message: input["message"].as_str().unwrap_or_default(),
         system_prompt: system_prompt.as_deref(),
         secret: secret.as_deref(),
-        model: None,
+        model: Some(&prompt.model),
         context: &work.context,
     };
     // The configuration may have taken its time.
     check_lease(work)?;
-    let answer = host.agents.call(&config, call).await?;
-    let usage = answer.usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
-    Ok(measured(input, answer.value, answerer_of(&row), usage))
+    let began = Instant::now();
+    let answer = host.agents.call(&config, call).await;
+    let usage = answer.as_ref().ok().and_then(|answer| answer.usage);
+    let usage = usage.map(|usage| Usage { input_tokens: usage.input, output_tokens: usage.output });
+    if let Some(used) = &prompt.used {
+        host.prompt_counts.note_call(work.workspace, agent_id, used, answer.is_ok(), usage, began.elapsed());
+    }
+    match answer {
+        Ok(answer) => {
+            let (value, measured) = measured(input, answer.value, answerer_of(&found.agent), usage);
+            Ok((value, Measured { prompt: prompt.used, ..measured }))
+        }
+        Err(error) => Err(CallError { prompt: prompt.used.map(Box::new), ..error }),
+    }
 }
 
 /// The value of a secret, at the moment of the call.
@@ -309,6 +320,7 @@ fn measured(input: &Value, output: Value, answerer: Answerer, usage: Option<Usag
         output_bytes: json_bytes(&output),
         answerer: Some(answerer),
         usage,
+        prompt: None,
     };
     (output, measured)
 }
@@ -334,7 +346,7 @@ fn json_bytes(value: &Value) -> u64 {
     count.0
 }
 
-fn of_store(error: &StoreError) -> CallError {
+pub(crate) fn of_store(error: &StoreError) -> CallError {
     if error.is_unavailable() {
         CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
     } else {

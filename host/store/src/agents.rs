@@ -3,6 +3,7 @@
 use armilla_domain::id::WorkspaceId;
 use chrono::{DateTime, Utc};
 
+use crate::prompts::{keep_prompt_of_config, lock_prompts};
 use crate::{Store, StoreError};
 
 /// An agent's configuration as it is now.
@@ -14,14 +15,26 @@ pub struct AgentRow {
     pub version: i32,
     /// JSON: an `armilla_domain::agent::AgentConfig`.
     pub config: String,
+    /// The text of the newest version of its prompt.
+    pub newest_prompt: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
+/// What became of an agent that was to have another configuration.
+#[derive(Debug, Clone)]
+pub enum ReplacedAgent {
+    /// It has it.
+    Done(AgentRow),
+    /// Nothing was changed: its prompt has as many versions as it may.
+    TooManyPrompts,
+}
+
 impl Store {
-    /// Keeps an agent as version 1, and its workspace if that is new. `None` where the id is taken.
+    /// Keeps an agent as version 1, its prompt, where it has one, as version 1 of that, and its workspace if that is new. `None` where
+    /// the id is taken.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -30,21 +43,31 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
+        prompt: Option<&str>,
+        by: &str,
     ) -> Result<Option<AgentRow>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let agent = sqlx::query_as!(
             AgentRow,
-            "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing)
+            r#"with workspace as (insert into workspaces (id) values ($1) on conflict do nothing)
             insert into agents (workspace_id, id, version, config) values ($1, $2, 1, $3)
             on conflict do nothing
-            returning id, version, config, created_at, updated_at",
+            returning id, version, config, $4::text as "newest_prompt?", created_at, updated_at"#,
             workspace.uuid(),
             id,
             config,
+            prompt,
         );
-        Ok(agent.fetch_optional(&self.pool).await?)
+        let Some(agent) = agent.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+        if let Some(prompt) = prompt {
+            keep_prompt_of_config(&mut transaction, workspace, id, prompt, by).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(agent))
     }
 
-    /// Gives an agent another configuration, which is its next version. `None` where there is no such agent.
+    /// Gives an agent another configuration, which is its next version, and makes a version of its prompt, where it has one and that is
+    /// another one than the newest. `None` where there is no such agent.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -53,17 +76,34 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
-    ) -> Result<Option<AgentRow>, StoreError> {
+        prompt: Option<&str>,
+        by: &str,
+    ) -> Result<Option<ReplacedAgent>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !lock_prompts(&mut transaction, workspace, id).await? {
+            return Ok(None);
+        }
+        if let Some(prompt) = prompt
+            && !keep_prompt_of_config(&mut transaction, workspace, id, prompt, by).await?
+        {
+            transaction.rollback().await?;
+            return Ok(Some(ReplacedAgent::TooManyPrompts));
+        }
         let agent = sqlx::query_as!(
             AgentRow,
-            "update agents set version = version + 1, config = $3, updated_at = now()
+            r#"update agents set version = version + 1, config = $3, updated_at = now()
             where workspace_id = $1 and id = $2
-            returning id, version, config, created_at, updated_at",
+            returning id, version, config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = $2
+                order by p.version desc limit 1
+            ) as newest_prompt, created_at, updated_at"#,
             workspace.uuid(),
             id,
             config,
         );
-        Ok(agent.fetch_optional(&self.pool).await?)
+        let agent = agent.fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(agent.map(ReplacedAgent::Done))
     }
 
     /// An agent of a workspace.
@@ -73,7 +113,11 @@ impl Store {
     pub async fn agent(&self, workspace: WorkspaceId, id: &str) -> Result<Option<AgentRow>, StoreError> {
         let agent = sqlx::query_as!(
             AgentRow,
-            "select id, version, config, created_at, updated_at from agents where workspace_id = $1 and id = $2",
+            "select id, version, config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = $2
+                order by p.version desc limit 1
+            ) as newest_prompt, created_at, updated_at
+            from agents where workspace_id = $1 and id = $2",
             workspace.uuid(),
             id,
         );
@@ -92,8 +136,11 @@ impl Store {
     ) -> Result<Vec<AgentRow>, StoreError> {
         let agents = sqlx::query_as!(
             AgentRow,
-            "select id, version, config, created_at, updated_at from agents
-            where workspace_id = $1 and ($2::text is null or id > $2) order by id limit $3",
+            "select a.id, a.version, a.config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = a.id
+                order by p.version desc limit 1
+            ) as newest_prompt, a.created_at, a.updated_at
+            from agents a where a.workspace_id = $1 and ($2::text is null or a.id > $2) order by a.id limit $3",
             workspace.uuid(),
             after,
             i64::from(limit),

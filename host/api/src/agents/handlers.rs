@@ -36,7 +36,7 @@ pub(crate) async fn create_agent(
     Admin(caller): Admin,
     JsonBody(config): JsonBody<Value>,
 ) -> Result<impl IntoResponse, Problem> {
-    let agent = state.engine.create_agent(caller.workspace, &config).await;
+    let agent = state.engine.create_agent(caller.workspace, &config, &caller.subject).await;
     let agent = agent.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
     let location = format!("/agents/{}", agent.config.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(AgentResponse { agent: agent.into() })))
@@ -92,7 +92,7 @@ pub(crate) async fn replace_agent(
     if let Some(fields) = config.as_object_mut() {
         fields.retain(|name, _| !READ_ONLY_FIELDS.contains(&name.as_str()));
     }
-    let agent = state.engine.replace_agent(caller.workspace, &id, &config).await;
+    let agent = state.engine.replace_agent(caller.workspace, &id, &config, &caller.subject).await;
     let agent = agent.map_err(|error| Problem::in_document(error, Code::AgentInvalid, ""))?;
     Ok(Json(AgentResponse { agent: agent.into() }))
 }

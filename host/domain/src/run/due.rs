@@ -91,7 +91,7 @@ impl State {
             _ => 0,
         };
         let error = Failure { step_id: Some(visit.step.clone()), code: code.to_owned(), message, attempts };
-        Event::StepFailed { visit, error, duration_ms: None }
+        Event::StepFailed { visit, error, duration_ms: None, prompt: None }
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::call::PromptUse;
 use crate::definition::Workflow;
 use crate::id::RunId;
 use crate::journal::{Entry, Event, Failure, Measured, Visit};
@@ -34,6 +35,8 @@ pub struct AttemptRecord {
     pub duration_ms: Option<u64>,
     /// What was measured of a call that ended well.
     pub measured: Option<Measured>,
+    /// The system prompt that an agent was called with.
+    pub prompt: Option<PromptUse>,
     /// The run that a `workflow` step started.
     pub child: Option<RunId>,
     /// When a wait is over, an approval expires, or the visit must have ended.
@@ -107,6 +110,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                     attempts: *attempt,
                 });
                 (record.finished_at, record.duration_ms) = (Some(*at), Some(*duration_ms));
+                record.prompt = error.prompt.as_deref().cloned();
                 let next =
                     AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
                 records.push(next);
@@ -118,10 +122,12 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                 record.finished_at = Some(*at);
                 record.duration_ms = measured.as_ref().map(|measured| measured.duration_ms);
                 record.measured.clone_from(measured);
+                record.prompt = measured.as_ref().and_then(|measured| measured.prompt.clone());
             }
-            Event::StepFailed { error, duration_ms, .. } => {
+            Event::StepFailed { error, duration_ms, prompt, .. } => {
                 (record.status, record.error) = (AttemptStatus::Failed, Some(error.clone()));
                 (record.finished_at, record.duration_ms) = (Some(*at), *duration_ms);
+                record.prompt = prompt.as_deref().cloned();
             }
             Event::StepSkipped { .. } => {
                 (record.status, record.finished_at) = (AttemptStatus::Skipped, Some(*at));
@@ -173,6 +179,7 @@ fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {
         finished_at: None,
         duration_ms: None,
         measured: None,
+        prompt: None,
         child: None,
         deadline: None,
     }
@@ -255,7 +262,7 @@ mod tests {
         let journal = [
             at(1, Event::StepStarted { visit: group.clone(), input: Arc::new(Value::Null), deadline: None }),
             at(1, Event::StepStarted { visit: branch, input: Arc::new(json!({})), deadline: None }),
-            at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None }),
+            at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None, prompt: None }),
         ];
         let statuses: Vec<_> = history(&journal).into_iter().map(|record| record.status).collect();
         assert_eq!(statuses, [AttemptStatus::Failed, AttemptStatus::Cancelled]);
@@ -297,7 +304,7 @@ mod tests {
             at(2, Event::ChildStarted { visit: sub.clone(), attempt: 1, run }),
             at(3, Event::RunTimedOut { error: failure() }),
             at(4, Event::RunRetried { by: "ann".into(), version: None, vars: Default::default(), since }),
-            at(5, Event::StepFailed { visit: sub, error: failure(), duration_ms: None }),
+            at(5, Event::StepFailed { visit: sub, error: failure(), duration_ms: None, prompt: None }),
         ];
         let records = history(&journal);
         let seen: Vec<_> = records.iter().map(|record| (record.attempt, record.status, record.child)).collect();
