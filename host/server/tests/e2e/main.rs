@@ -27,6 +27,7 @@ mod lists;
 mod overload;
 mod plugins;
 mod process;
+mod prompts;
 mod recorded;
 mod retry;
 mod signals;
