@@ -121,7 +121,7 @@ pub struct Measured {
     pub usage: Option<Usage>,
     /// The system prompt, where an agent had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<PromptUse>,
+    pub prompt: Option<Box<PromptUse>>,
 }
 
 /// Tokens of one agent call, as the agent counts them.

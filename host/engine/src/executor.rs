@@ -289,7 +289,7 @@ async fn call_agent(host: &Host, work: &Work, agent_id: &str) -> AttemptResult {
             let (value, measured) = measured(input, answer.value, answerer_of(&found.agent), usage);
             Ok((value, Measured { prompt: prompt.used, ..measured }))
         }
-        Err(error) => Err(CallError { prompt: prompt.used.map(Box::new), ..error }),
+        Err(error) => Err(CallError { prompt: prompt.used, ..error }),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Prompt {
     /// Settings that come before the agent's own.
     pub(crate) model: ModelSettings,
     /// What is recorded of it.
-    pub(crate) used: Option<PromptUse>,
+    pub(crate) used: Option<Box<PromptUse>>,
 }
 
 /// The prompt of a call of an agent for a run: an override that is for this run, else the version of the agent's label, else the newest
@@ -70,7 +70,7 @@ pub(crate) async fn for_call(
     let rendered = host.templates.render(&expanded.source, &scope)?;
     used.includes = expanded.parts.iter().map(|part| format!("{}@{}", part.name, part.version)).collect();
     host.prompt_counts.note_uses(workspace, expanded.parts.iter().map(|part| part.name.as_str()));
-    Ok(Prompt { text: Some(rendered), model, used: Some(used) })
+    Ok(Prompt { text: Some(rendered), model, used: Some(Box::new(used)) })
 }
 
 /// A prompt before anything is put into it.

@@ -122,7 +122,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                 record.finished_at = Some(*at);
                 record.duration_ms = measured.as_ref().map(|measured| measured.duration_ms);
                 record.measured.clone_from(measured);
-                record.prompt = measured.as_ref().and_then(|measured| measured.prompt.clone());
+                record.prompt = measured.as_ref().and_then(|measured| measured.prompt.as_deref().cloned());
             }
             Event::StepFailed { error, duration_ms, prompt, .. } => {
                 (record.status, record.error) = (AttemptStatus::Failed, Some(error.clone()));

@@ -52,7 +52,11 @@ type Key = (WorkspaceId, String, i32, Uuid);
 
 /// The counts of a host since they were last written down.
 #[derive(Debug, Default)]
-pub(crate) struct PromptCounts(Mutex<Counted>);
+pub(crate) struct PromptCounts {
+    counted: Mutex<Counted>,
+    /// Held while counts are written down: who waits for it sees all that was counted before.
+    flush: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -93,7 +97,7 @@ impl PromptCounts {
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut Counted) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.counted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -121,6 +125,7 @@ fn add_uses(counts: &mut HashMap<(WorkspaceId, String), i64>, key: (WorkspaceId,
 impl Host {
     /// Writes down what was counted. What cannot be written is counted on.
     pub(crate) async fn flush_prompt_counts(&self) {
+        let _one_at_a_time = self.prompt_counts.flush.lock().await;
         let Counted { calls, uses } = self.prompt_counts.locked(std::mem::take);
         if !calls.is_empty() {
             let mut counts: Vec<PromptCount> = calls.iter().map(|(key, counted)| count_of(key, *counted)).collect();
@@ -148,6 +153,15 @@ impl Host {
 
 fn count_of((workspace, agent, version, override_id): &Key, counted: PromptMetricsRow) -> PromptCount {
     PromptCount { workspace: *workspace, agent: agent.clone(), version: *version, override_id: *override_id, counted }
+}
+
+/// Writes down what was counted so far, for a caller who is to see it. In a task of its own: a caller who hangs up must not take the
+/// counts along.
+pub(super) async fn flush_now(host: &Arc<Host>) {
+    let host = Arc::clone(host);
+    if tokio::spawn(async move { host.flush_prompt_counts().await }).await.is_err() {
+        warn!("The counts of prompts could not be written down");
+    }
 }
 
 /// Writes down the counts about once a second, until the host stops; what comes after that is the stop's to write.

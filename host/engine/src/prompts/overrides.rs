@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tracing::info;
 use uuid::Uuid;
 
+use super::counts::flush_now;
 use super::{PromptError, PromptMetrics, content_hash, coverage_of};
 use crate::{CommandError, Engine};
 
@@ -134,7 +135,7 @@ impl Engine {
         workspace: WorkspaceId,
         agent: &str,
     ) -> Result<PromptOverrideView, CommandError> {
-        self.host.flush_prompt_counts().await;
+        flush_now(&self.host).await;
         match self.host.store.prompt_overrides(workspace, agent, true, None, 1).await?.pop() {
             Some(row) => Ok(view(agent, row)),
             None => Err(self.no_override(workspace, agent).await?),
@@ -164,7 +165,7 @@ impl Engine {
         before: Option<PromptOverrideId>,
         limit: u32,
     ) -> Result<Vec<PromptOverrideView>, CommandError> {
-        self.host.flush_prompt_counts().await;
+        flush_now(&self.host).await;
         let rows = self.host.store.prompt_overrides(workspace, agent, false, before, limit).await?;
         if rows.is_empty() {
             self.agent(workspace, agent).await?;

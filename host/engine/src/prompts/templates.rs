@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tracing::info;
 
 use super::PromptError;
+use super::counts::flush_now;
 use crate::{CommandError, Engine};
 
 /// Names that an answer lists of the templates that include one.
@@ -157,7 +158,7 @@ impl Engine {
         id: PromptTemplateId,
     ) -> Result<PromptTemplateView, CommandError> {
         // A caller who has just rendered it sees that.
-        self.host.flush_prompt_counts().await;
+        flush_now(&self.host).await;
         let row = self.host.store.prompt_template(workspace, id).await?.ok_or(PromptError::UnknownTemplate(id))?;
         Ok(view(row)?)
     }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
+use super::counts::flush_now;
 use super::{PromptError, PromptMetrics, content_hash};
 use crate::{CommandError, Engine};
 
@@ -193,7 +194,7 @@ impl Engine {
     ) -> Result<PromptMetrics, CommandError> {
         self.prompt_version(workspace, agent, version).await?;
         // What this host counted is told at once, what others did within a second.
-        self.host.flush_prompt_counts().await;
+        flush_now(&self.host).await;
         Ok(self.host.store.prompt_metrics(workspace, agent, version).await?.into())
     }
 

@@ -65,7 +65,7 @@ impl Store {
             left join lateral (
                 select o.id, o.share, o.runs, o.hash, o.system_prompt, o.version from prompt_overrides o
                 where o.workspace_id = a.workspace_id and o.agent_id = a.id and o.ended_at is null and o.expires_at > now()
-                order by o.id desc limit 1
+                order by o.expires_at desc limit 1
             ) o on true
             left join prompt_versions ov
                 on ov.workspace_id = a.workspace_id and ov.agent_id = a.id and ov.version = o.version
