@@ -141,9 +141,12 @@ pub struct AgentConfigSchema {
     /// How it knows its caller.
     #[schema(nullable = false)]
     auth: Option<AuthSchema>,
-    /// The template of its system prompt.
+    /// The template of its system prompt: the newest version's. Another one makes the next version.
     #[schema(min_length = 1, max_length = 100_000, nullable = false)]
     system_prompt_template: Option<String>,
+    /// The label whose prompt version the agent goes by; by the newest one where absent.
+    #[schema(min_length = 1, max_length = 64, nullable = false, example = "production")]
+    prompt_label: Option<String>,
     /// Bounds of its own.
     #[schema(nullable = false)]
     limits: Option<LimitsSchema>,
@@ -216,7 +219,7 @@ struct AuthSchema {
 #[derive(ToSchema)]
 #[schema(as = AgentModel, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-struct ModelSchema {
+pub struct ModelSchema {
     /// Who serves the model: `openai`, `claude`, `gemini`, `grok`, `groq`, `mistral`, `openrouter`, `ollama` and `vllm` say what is spoken
     /// and where, too.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
@@ -260,6 +263,7 @@ mod tests {
             "id": "writer-agent", "displayName": "Writer", "protocol": "openai", "endpoint": "https://models.example.com/v1",
             "model": { "provider": "local", "modelId": "small", "temperature": 0.2, "maxOutputTokens": 500 },
             "auth": { "header": "x-api-key", "secret": "models.key" }, "systemPromptTemplate": "You write.",
+            "promptLabel": "production",
             "limits": { "timeout": "30s", "maxConcurrency": 4, "requestsPerMinute": 60 },
             "structuredOutput": "json", "fallbackAgentId": "other-agent",
             "price": { "inputPerMillion": 0.5, "outputPerMillion": 1.5 },

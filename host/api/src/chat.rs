@@ -164,8 +164,7 @@ mod tests {
     #[test]
     fn a_run_that_did_not_end_well_is_a_problem_of_its_kind() {
         let code = |status, error: Option<&str>| {
-            let error =
-                error.map(|code| Failure::new(None, code, "x"));
+            let error = error.map(|code| Failure::new(None, code, "x"));
             failed(RunId::from_parts(1, [1; 10]), status, error.as_ref()).code()
         };
         assert_eq!(code(RunStatus::Failed, Some("agent.refused")), Code::ChatFailed);

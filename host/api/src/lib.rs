@@ -16,6 +16,7 @@ mod page;
 pub mod pipelines;
 pub mod plugins;
 pub mod problem;
+pub mod prompts;
 mod request;
 mod routes;
 pub mod runs;

@@ -27,6 +27,7 @@ const BEARER: &str = "bearer";
         (name = "pipelines", description = "Agents in a row, without a definition."),
         (name = "approvals", description = "Decisions that runs wait for."),
         (name = "agents", description = "Who is called over HTTP."),
+        (name = "prompts", description = "What agents are told: templates, versions, labels and overrides."),
         (name = "tools", description = "What runs in the sandbox."),
         (name = "plugins", description = "Where tools come from, and what each may touch."),
         (name = "secrets", description = "What plugins put into requests without seeing it."),

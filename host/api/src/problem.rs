@@ -6,6 +6,7 @@
 mod code;
 mod command;
 pub(crate) mod kind;
+mod prompt;
 
 use std::error::Error;
 use std::time::Duration;

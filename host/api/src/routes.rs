@@ -12,7 +12,7 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, approvals, chat, events, health, pipelines, plugins, runs, secrets, tools, workflows};
+use crate::{agents, approvals, chat, events, health, pipelines, plugins, prompts, runs, secrets, tools, workflows};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -61,6 +61,20 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(pipelines::run_pipeline))
         .routes(routes!(pipelines::list_pipeline_templates))
         .routes(routes!(pipelines::execute_pipeline_template))
+        .routes(routes!(prompts::list_prompt_templates, prompts::create_prompt_template))
+        .routes(routes!(prompts::get_prompt_template, prompts::revise_prompt_template, prompts::delete_prompt_template))
+        .routes(routes!(prompts::list_prompt_template_versions))
+        .routes(routes!(prompts::render_prompt_template))
+        .routes(routes!(prompts::list_prompt_versions, prompts::create_prompt_version))
+        .routes(routes!(prompts::get_prompt_version))
+        .routes(routes!(prompts::restore_prompt_version))
+        .routes(routes!(prompts::diff_prompt_versions))
+        .routes(routes!(prompts::get_prompt_metrics))
+        .routes(routes!(prompts::list_prompt_labels))
+        .routes(routes!(prompts::move_prompt_label, prompts::delete_prompt_label))
+        .routes(routes!(prompts::list_prompt_label_moves))
+        .routes(routes!(prompts::get_prompt_override, prompts::set_prompt_override, prompts::end_prompt_override))
+        .routes(routes!(prompts::list_prompt_overrides))
         .routes(routes!(tools::list_tools))
         .routes(routes!(tools::get_tool))
         .routes(routes!(tools::invoke_tool))

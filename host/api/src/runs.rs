@@ -10,7 +10,7 @@ mod wait;
 
 use std::sync::Arc;
 
-use armilla_domain::call::Answerer;
+use armilla_domain::call::{Answerer, PromptUse};
 use armilla_domain::id::{RunId, WorkflowId};
 use armilla_domain::journal::{Failure, Usage};
 use armilla_domain::run::{AttemptRecord, AttemptStatus, RunStatus};
@@ -222,6 +222,9 @@ pub struct StepBody {
     pub usage: Option<UsageBody>,
     /// What went on between an agent and its step before it answered, in order.
     pub turns: Vec<TurnBody>,
+    /// The system prompt that an agent was called with; null without one, and before the end of the call.
+    #[schema(required = true, value_type = Option<PromptUseSchema>)]
+    pub prompt: Option<PromptUse>,
     /// Which item of the innermost `forEach`, from 0, or which pass of the innermost `loop`, from 1, or which branch of the
     /// innermost `parallel`, from 0, it belongs to; null on the main line and in a block.
     #[schema(required = true)]
@@ -258,6 +261,7 @@ impl From<(AttemptRecord, &'static str)> for StepBody {
             answerer: record.measured.and_then(|measured| measured.answerer),
             usage: usage.map(Into::into),
             turns: record.turns.iter().map(|(at, turn)| TurnBody { at: (*at).into(), turn: shown(turn) }).collect(),
+            prompt: record.prompt,
         }
     }
 }
@@ -362,6 +366,30 @@ pub(crate) struct UsageSchema {
     /// What that cost, in US dollars, by the prices that were known at the time of the call; null where none was.
     #[schema(required = true)]
     cost_usd: Option<f64>,
+}
+
+/// The system prompt of a call.
+#[derive(ToSchema)]
+#[schema(as = PromptUse, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema, never a value")]
+struct PromptUseSchema {
+    /// The version of the agent's prompt; absent where the text was an override's own.
+    #[schema(nullable = false, minimum = 1)]
+    version: Option<i32>,
+    /// SHA-256, in hexadecimal, of the prompt's content, before its variables are put in.
+    hash: String,
+    /// The label that chose the version; absent where none did.
+    #[schema(nullable = false)]
+    label: Option<String>,
+    /// The override that was in effect; absent without one.
+    #[schema(nullable = false, example = "po_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    override_id: Option<String>,
+    /// True where the text was the override's own; absent otherwise.
+    #[schema(nullable = false)]
+    own_text: Option<bool>,
+    /// The prompt templates that the text included, each as `name@version`; absent without any.
+    #[schema(nullable = false)]
+    includes: Option<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub struct AgentConfig {
     /// The template of its system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt_template: Option<String>,
+    /// The label whose prompt version is in effect; the newest version is where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_label: Option<String>,
     /// Bounds of its own.
     #[serde(default, skip_serializing_if = "AgentLimits::is_empty")]
     pub limits: AgentLimits,
@@ -223,6 +226,14 @@ impl ModelSettings {
     /// Every fault, with pointers into these settings.
     pub fn check_for_step(value: &Value) -> Result<Self, Vec<Fault>> {
         read::step_model(value)
+    }
+
+    /// Checks settings as a caller sent them, on their own.
+    ///
+    /// # Errors
+    /// Every fault at once, up to [`FAULTS_MAX`], each with its JSON pointer.
+    pub fn check(value: &Value) -> Result<Self, Vec<Fault>> {
+        read::model(value)
     }
 
     /// Whether nothing is set.

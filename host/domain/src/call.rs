@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::RunId;
+use crate::id::{PromptOverrideId, RunId};
 
 /// Which attempt of which visit of which step of which run a call belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,9 @@ pub struct CallError {
     /// What the other side answered, where that is what was wrong: at most [`EVIDENCE_CHARS_MAX`] characters of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// The system prompt that the call was made with, where an agent was called and had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Box<PromptUse>>,
 }
 
 /// Characters of an answer that an error keeps: enough to see what it was.
@@ -83,7 +86,7 @@ pub const EVIDENCE_CHARS_MAX: usize = 1_000;
 impl CallError {
     /// An error of `class`, without a wish for when to come back.
     pub fn new(class: ErrorClass, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), class, retry_after: None, evidence: None }
+        Self { code: code.into(), message: message.into(), class, retry_after: None, evidence: None, prompt: None }
     }
 
     /// The same, with the beginning of what was answered.
@@ -119,4 +122,31 @@ pub struct Answerer {
     pub version: String,
     /// SHA-256, in hexadecimal, of the agent's configuration or of the component.
     pub digest: String,
+}
+
+/// Which system prompt a call was made with: enough to tell later exactly what was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PromptUse {
+    /// The version of the agent's prompt; absent where the text was an override's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// SHA-256, in hexadecimal, of the prompt's content, before its variables are put in.
+    pub hash: String,
+    /// The label that chose the version; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The override in effect; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_id: Option<PromptOverrideId>,
+    /// Whether the text was the override's own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_text: bool,
+    /// The templates that the text included, each as `name@version`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<String>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

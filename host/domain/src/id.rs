@@ -88,6 +88,14 @@ typed_id!(
     ApprovalId, "apr_"
 );
 typed_id!(
+    /// A prompt template, whatever its version.
+    PromptTemplateId, "pt_"
+);
+typed_id!(
+    /// A prompt that an agent has for a while.
+    PromptOverrideId, "po_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::call::{Answerer, CallError};
+use crate::call::{Answerer, CallError, PromptUse};
 use crate::id::RunId;
 use crate::plugin::Pin;
 use crate::talk::Turn;
@@ -130,6 +130,9 @@ pub struct Measured {
     /// Tokens, where an agent said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The system prompt, where an agent had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Box<PromptUse>>,
 }
 
 /// Tokens of one agent call, as the agent counts them.
@@ -264,6 +267,9 @@ pub enum Event {
         /// How long the last attempt took.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,
+        /// The system prompt of the last attempt, where an agent had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<Box<PromptUse>>,
     },
     /// A step's `when` did not hold.
     #[serde(rename = "step.skipped")]

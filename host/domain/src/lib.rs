@@ -15,6 +15,7 @@ pub mod journal;
 pub mod json;
 pub mod pipeline;
 pub mod plugin;
+pub mod prompt;
 pub mod retry;
 pub mod run;
 pub mod talk;

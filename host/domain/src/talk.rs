@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn measured() -> Measured {
-        Measured { duration_ms: 1, input_bytes: 1, output_bytes: 1, answerer: None, usage: None }
+        Measured { duration_ms: 1, input_bytes: 1, output_bytes: 1, answerer: None, usage: None, prompt: None }
     }
 
     fn asked(names: &[&str]) -> Turn {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_agents::{AgentAnswer, AgentCall, ToolOffer};
-use armilla_domain::agent::{AgentConfig, AgentProtocol};
+use armilla_domain::agent::{AgentConfig, AgentProtocol, ModelSettings};
 use armilla_domain::breaker::Breaker;
-use armilla_domain::call::{Answerer, CallError, ErrorClass};
+use armilla_domain::call::{Answerer, CallError, ErrorClass, PromptUse};
 use armilla_domain::definition::{AgentStep, StepKind};
 use armilla_domain::id::WorkspaceId;
-use armilla_domain::journal::Usage;
+use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, Turn, was_refused};
 use armilla_domain::template::Scope;
-use armilla_store::{Admitted, AgentPlace, AgentRow, StoreError};
+use armilla_store::{Admitted, AgentForCall, AgentPlace, AgentRow, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::executor::{STORE_UNAVAILABLE, Work, check_lease, measured};
 use crate::host::Host;
+use crate::prompts;
 
 /// How many agents one attempt asks: the step's own, and those that stand in for it.
 pub(crate) const AGENTS_ASKED_MAX: usize = 4;
@@ -37,7 +38,7 @@ const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// An agent as it is now.
 struct Known {
-    row: AgentRow,
+    found: AgentForCall,
     config: AgentConfig,
 }
 
@@ -74,25 +75,22 @@ fn may_pass(error: &CallError) -> bool {
 }
 
 async fn known(host: &Host, work: &Work, id: &str) -> Result<Known, CallError> {
-    let row = host.store.agent(work.workspace, id).await.map_err(|error| of_store(&error))?;
-    let row = row.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{id}`")))?;
-    let config = serde_json::from_str(&row.config).map_err(|_| {
+    let found = host.store.agent_for_call(work.workspace, id).await.map_err(|error| of_store(&error))?;
+    let found = found.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{id}`")))?;
+    let config = serde_json::from_str(&found.agent.config).map_err(|_| {
         CallError::permanent("agent.bad_config", format!("`{id}` has a configuration of another program"))
     })?;
-    Ok(Known { row, config })
+    Ok(Known { found, config })
 }
 
 /// Asks one agent once, unless its endpoint is left alone or its limits are reached.
 async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, CallError> {
-    let Known { row, config } = agent;
+    let Known { found, config } = agent;
     let step = work.agent_step()?;
     let input = &*work.call.input;
     let suffix = input["systemPromptSuffix"].as_str();
-    let system_prompt = match &config.system_prompt_template {
-        Some(template) => Some(host.templates.render(template, &work.scope)?),
-        None => None,
-    };
-    let system_prompt = match (system_prompt, suffix) {
+    let prompt = prompts::for_call(host, work.workspace, found, config, work.context.run_id, &work.scope).await?;
+    let system_prompt = match (prompt.text, suffix) {
         (Some(prompt), Some(suffix)) => Some(format!("{prompt}\n\n{suffix}")),
         (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
     };
@@ -101,6 +99,8 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
         None => None,
     };
     let tools = offers(host, work, step);
+    // A step knows best what it wants, and then the version of the prompt that was written for it.
+    let model = step.model.as_ref().map_or_else(|| prompt.model.clone(), |own| prompt.model.overridden_by(own));
     let body = mapped_body(host, work, config, system_prompt.as_deref())?;
     let began = Instant::now();
     let _place = Place::take(host, work, config).await?;
@@ -112,7 +112,7 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     let call = AgentCall {
         system_prompt: system_prompt.as_deref(),
         secret: secret.as_deref(),
-        model: step.model.as_ref(),
+        model: Some(&model),
         talk: &work.call.talk,
         tools: &tools,
         output_schema: step.output_schema.as_ref(),
@@ -122,6 +122,7 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     };
     // All that came before may have taken its time.
     check_lease(work)?;
+    let asked_at = Instant::now();
     let answer = match config.protocol {
         AgentProtocol::A2a => a2a::ask(host, config, call).await,
         _ => host.agents.call(config, call).await.map(Asked::Answered),
@@ -129,12 +130,41 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     if admission.settle(Instant::now().into_std(), answer.as_ref().is_err_and(speaks_against_the_endpoint)) {
         warn!(agent.id = %config.id, "The endpoint of agent `{}` failed too often and is left alone for a while", config.id);
     }
-    let answer = match answer? {
-        Asked::Answered(answer) => mapped_answer(host, config, answer)?,
-        Asked::Goes(on) => return Ok(on),
+    let usage = match &answer {
+        Ok(Asked::Answered(answer)) => usage_of(host, config, &model, answer),
+        _ => None,
     };
-    let usage = usage_of(host, config, step, &answer);
-    take(step, input, row, &work.call.talk, answer, usage)
+    if let Some(used) = &prompt.used {
+        host.prompt_counts.note_call(work.workspace, &config.id, used, answer.is_ok(), usage, asked_at.elapsed());
+    }
+    let taken = match answer {
+        Ok(Asked::Goes(on)) => Ok(on),
+        Ok(Asked::Answered(answer)) => {
+            let answer = mapped_answer(host, config, answer);
+            answer.and_then(|answer| take(step, input, &found.agent, &work.call.talk, answer, usage))
+        }
+        Err(error) => Err(error),
+    };
+    match (taken, prompt.used) {
+        (Ok(answered), Some(used)) => Ok(made_with(answered, *used)),
+        (Err(error), used) => Err(CallError { prompt: used, ..error }),
+        (Ok(answered), None) => Ok(answered),
+    }
+}
+
+/// The same, with the system prompt that it was made with.
+fn made_with(answered: Answered, prompt: PromptUse) -> Answered {
+    let with = |measured: Measured| Measured { prompt: Some(prompt.clone()), ..measured };
+    match answered {
+        Answered::Done(value, measured) => Answered::Done(value, with(measured)),
+        Answered::Turn(Turn::ToolsAsked { text, calls, measured }) => {
+            Answered::Turn(Turn::ToolsAsked { text, calls, measured: with(measured) })
+        }
+        Answered::Turn(Turn::AnswerRefused { text, why, measured }) => {
+            Answered::Turn(Turn::AnswerRefused { text, why, measured: with(measured) })
+        }
+        other => other,
+    }
 }
 
 /// What asking an agent gave.
@@ -245,9 +275,9 @@ fn mapped_answer(host: &Host, config: &AgentConfig, answer: AgentAnswer) -> Resu
 
 /// The tokens of a call, and what they cost: by the agent's own price, else by the operator's table, by the name of the model that
 /// answered or, else, was asked for.
-fn usage_of(host: &Host, config: &AgentConfig, step: &AgentStep, answer: &AgentAnswer) -> Option<Usage> {
+fn usage_of(host: &Host, config: &AgentConfig, model: &ModelSettings, answer: &AgentAnswer) -> Option<Usage> {
     let usage = answer.usage?;
-    let asked = step.model.as_ref().and_then(|model| model.model_id.as_ref()).or(config.model.model_id.as_ref());
+    let asked = model.model_id.as_ref().or(config.model.model_id.as_ref());
     let known = [answer.model.as_ref(), asked].into_iter().flatten().find_map(|model| host.limits.prices.get(model));
     let price = config.price.as_ref().or(known);
     Some(Usage {
@@ -352,7 +382,7 @@ impl Drop for Place {
     }
 }
 
-fn of_store(error: &StoreError) -> CallError {
+pub(crate) fn of_store(error: &StoreError) -> CallError {
     if error.is_unavailable() {
         CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
     } else {

@@ -4,12 +4,12 @@ use armilla_domain::agent::AgentConfig;
 use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::template::Templates;
-use armilla_store::{AgentRow, AgentVersionRow, StoreError};
+use armilla_store::{AgentRow, AgentVersionRow, ReplacedAgent, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
-use crate::{CommandError, Engine};
+use crate::{CommandError, Engine, PromptError};
 
 /// An agent's configuration as it is now.
 #[derive(Debug, Clone)]
@@ -50,13 +50,13 @@ impl Engine {
         config: &Value,
         by: &str,
     ) -> Result<AgentView, CommandError> {
-        let config = self.check_agent(config)?;
+        let config = self.check_agent(workspace, config).await?;
         self.keep_new(workspace, config, by).await
     }
 
     async fn keep_new(&self, workspace: WorkspaceId, config: AgentConfig, by: &str) -> Result<AgentView, CommandError> {
-        let text = text_of(&config)?;
-        let row = self.host.store.create_agent(workspace, &config.id, &text, by).await?;
+        let (text, prompt) = (text_of(&config)?, config.system_prompt_template.as_deref());
+        let row = self.host.store.create_agent(workspace, &config.id, &text, prompt, by).await?;
         let row = row.ok_or_else(|| CommandError::AgentExists(config.id.clone()))?;
         info!(agent.id = %config.id, workspace.id = %workspace, "Agent `{}` was created", config.id);
         Ok(view(row)?)
@@ -82,9 +82,8 @@ impl Engine {
                 return Err(CommandError::Invalid(vec![fault]));
             }
         }
-        let config = self.check_agent(&config)?;
-        let row = self.host.store.replace_agent(workspace, id, &text_of(&config)?, by, None).await?;
-        let row = row.ok_or_else(|| CommandError::UnknownAgent(id.to_owned()))?;
+        let config = self.check_agent(workspace, &config).await?;
+        let row = self.replace(workspace, id, &config, by, None).await?;
         info!(agent.id = %id, agent.version = row.version, workspace.id = %workspace, "Agent `{id}` was changed");
         Ok(view(row)?)
     }
@@ -110,6 +109,22 @@ impl Engine {
     ) -> Result<Vec<AgentView>, CommandError> {
         let rows = self.host.store.agents(workspace, after, limit).await?;
         Ok(rows.into_iter().map(view).collect::<Result<_, _>>()?)
+    }
+
+    async fn replace(
+        &self,
+        workspace: WorkspaceId,
+        id: &str,
+        config: &AgentConfig,
+        by: &str,
+        restored_from: Option<i32>,
+    ) -> Result<AgentRow, CommandError> {
+        let (text, prompt) = (text_of(config)?, config.system_prompt_template.as_deref());
+        match self.host.store.replace_agent(workspace, id, &text, prompt, by, restored_from).await? {
+            None => Err(CommandError::UnknownAgent(id.to_owned())),
+            Some(ReplacedAgent::TooManyPrompts) => Err(PromptError::TooManyVersions.into()),
+            Some(ReplacedAgent::Done(row)) => Ok(row),
+        }
     }
 
     /// Versions of an agent, newest first, from before `before` on.
@@ -156,9 +171,7 @@ impl Engine {
         by: &str,
     ) -> Result<AgentView, CommandError> {
         let earlier = self.agent_version(workspace, id, version).await?;
-        let text = text_of(&earlier.config)?;
-        let row = self.host.store.replace_agent(workspace, id, &text, by, Some(version)).await?;
-        let row = row.ok_or_else(|| CommandError::UnknownAgent(id.to_owned()))?;
+        let row = self.replace(workspace, id, &earlier.config, by, Some(version)).await?;
         info!(agent.id = %id, agent.version = row.version, workspace.id = %workspace, by, "Agent `{id}` is again what it was in version {version}");
         Ok(view(row)?)
     }
@@ -197,13 +210,13 @@ impl Engine {
         Ok(())
     }
 
-    fn check_agent(&self, config: &Value) -> Result<AgentConfig, CommandError> {
+    async fn check_agent(&self, workspace: WorkspaceId, config: &Value) -> Result<AgentConfig, CommandError> {
         let config = AgentConfig::check(config).map_err(CommandError::Invalid)?;
-        if let Some(template) = &config.system_prompt_template
-            && let Err(why) = self.host.templates.check_template(template)
-        {
-            let fault = Fault::new("/systemPromptTemplate", "agent.template", format!("does not parse: {why}"));
-            return Err(CommandError::Invalid(vec![fault]));
+        if let Some(template) = &config.system_prompt_template {
+            let fault = self.prompt_fault(workspace, template, "/systemPromptTemplate").await?;
+            if let Some(fault) = fault {
+                return Err(CommandError::Invalid(vec![fault]));
+            }
         }
         let mut faults = Vec::new();
         if let Some(request) = &config.request {
@@ -256,11 +269,9 @@ fn text_of(config: &AgentConfig) -> Result<String, StoreError> {
 }
 
 fn view(row: AgentRow) -> Result<AgentView, StoreError> {
-    let config = serde_json::from_str(&row.config);
-    Ok(AgentView {
-        config: config.map_err(|error| StoreError::Corrupt(format!("the agent `{}`: {error}", row.id)))?,
-        version: row.version,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
+    let config: Result<AgentConfig, _> = serde_json::from_str(&row.config);
+    let mut config = config.map_err(|error| StoreError::Corrupt(format!("the agent `{}`: {error}", row.id)))?;
+    // The configuration says what the prompt was when it was written.
+    config.system_prompt_template = row.newest_prompt.or(config.system_prompt_template);
+    Ok(AgentView { config, version: row.version, created_at: row.created_at, updated_at: row.updated_at })
 }

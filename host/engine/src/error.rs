@@ -9,7 +9,7 @@ use armilla_registry::signature::SignatureError;
 use armilla_sandbox::LoadFault;
 use armilla_store::{StoreError, WORKFLOW_VERSIONS_MAX};
 
-use crate::{InstallError, UploadError};
+use crate::{InstallError, PromptError, UploadError};
 
 /// Why a command was not carried out. What belongs to another workspace is unknown, like what never was.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +159,9 @@ pub enum CommandError {
     /// There is no such secret.
     #[error("there is no secret `{0}`")]
     UnknownSecret(String),
+    /// What was asked of prompts cannot be.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// A fault of this program ended the command.
     #[error("the command panicked")]
     Panicked,

@@ -24,6 +24,7 @@ use crate::children::Child;
 use crate::hold::Hold;
 use crate::host::Host;
 use crate::pending::{RETRY_DELAY, RETRY_DELAY_MAX};
+use crate::prompts;
 
 /// The database could not be reached before anything was asked of the other side: no attempt of the step's.
 pub(crate) const STORE_UNAVAILABLE: &str = "store.unavailable";
@@ -236,7 +237,8 @@ async fn call(host: &Arc<Host>, work: &Work) -> Result<Answered, CallError> {
             let input = work.call.input["input"].clone();
             let child = Child { workflow: *workflow_id, version: *version, input };
             let run = host.start_child(work.workspace, &work.call, &work.context, work.depth, child).await?;
-            let measured = Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None };
+            let measured =
+                Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None, prompt: None };
             Ok(Answered::Done(Value::String(run.to_string()), measured))
         }
         CallKind::Tool { tool_name, plugin, version } => {
@@ -284,6 +286,7 @@ pub(crate) fn measured(input: &Value, output: Value, answerer: Answerer, usage: 
         output_bytes: json_bytes(&output),
         answerer: Some(answerer),
         usage,
+        prompt: None,
     };
     (output, measured)
 }

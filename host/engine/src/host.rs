@@ -29,6 +29,7 @@ use crate::hold::Hold;
 use crate::interpreter::Interpreter;
 use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
+use crate::prompts::{self, PromptCounts};
 use crate::sweep;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
@@ -77,6 +78,8 @@ pub(crate) struct Host {
     pub(crate) starter: Committer<PlainRun>,
     pub(crate) limits: RunLimits,
     pub(crate) pipeline_templates: PipelineTemplates,
+    /// What was done with prompts since it was last written down.
+    pub(crate) prompt_counts: PromptCounts,
     /// Words for other hosts.
     pub(crate) words: Words,
     /// Rung when there may be something to claim.
@@ -138,6 +141,7 @@ impl Host {
             starter: Committer::new(),
             limits,
             pipeline_templates,
+            prompt_counts: PromptCounts::default(),
             words: Words::default(),
             due: Notify::new(),
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),
@@ -291,6 +295,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     tokio::spawn(wakeups::speak(Arc::clone(host)));
     tokio::spawn(wakeups::listen(Arc::clone(host)));
     host.tasks.spawn(sweep::sweep_forever(Arc::clone(host)));
+    host.tasks.spawn(prompts::flush_forever(Arc::clone(host)));
     // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
     tokio::spawn(renew_forever(Arc::clone(host)));
     host.tasks.spawn(look_after_partitions(Arc::clone(host)));
@@ -303,6 +308,10 @@ pub(crate) async fn stop(host: &Host) {
     // Runs give their calls the grace themselves.
     if timeout(SHUTDOWN_GRACE + GOODBYE_MAX, host.tasks.wait()).await.is_err() {
         warn!("Some runs could not be let go; they are resumed when their leases run out");
+    }
+    // What the last calls were made with.
+    if timeout(GOODBYE_MAX, host.flush_prompt_counts()).await.is_err() {
+        warn!("The last counts of prompts could not be written down");
     }
     host.stopped.cancel();
 }

@@ -25,6 +25,7 @@ mod interpreter;
 mod pending;
 mod pipelines;
 mod plugins;
+mod prompts;
 mod reader;
 mod runs;
 mod sweep;
@@ -66,6 +67,11 @@ pub use plugins::{
     InstallError, Installed, LoadStatus, LoadView, Loading, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy,
     PluginView, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload,
     UploadError, VersionView,
+};
+pub use prompts::{
+    MadePromptVersion, NewPromptOverride, NewPromptTemplate, NewPromptVersion, OverrideContent, PromptError,
+    PromptLabelView, PromptMetrics, PromptMoveView, PromptOverrideView, PromptTemplateView, PromptVersionView,
+    RenderedPrompt, RevisePromptTemplate,
 };
 pub use reader::{RunEventView, RunView};
 pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};

@@ -3,6 +3,7 @@
 use armilla_domain::id::WorkspaceId;
 use chrono::{DateTime, Utc};
 
+use crate::prompts::{keep_prompt_of_config, lock_prompts};
 use crate::{Store, StoreError};
 
 /// Versions of one agent that are kept, the newest: more are no use to anybody who wants to go back.
@@ -17,6 +18,8 @@ pub struct AgentRow {
     pub version: i32,
     /// JSON: an `armilla_domain::agent::AgentConfig`.
     pub config: String,
+    /// The text of the newest version of its prompt.
+    pub newest_prompt: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -38,9 +41,18 @@ pub struct AgentVersionRow {
     pub created_at: DateTime<Utc>,
 }
 
+/// What became of an agent that was to have another configuration.
+#[derive(Debug, Clone)]
+pub enum ReplacedAgent {
+    /// It has it.
+    Done(AgentRow),
+    /// Nothing was changed: its prompt has as many versions as it may.
+    TooManyPrompts,
+}
+
 impl Store {
-    /// Keeps an agent as version 1, and its workspace if that is new. `None` where the id is taken. The versions of one that was
-    /// deleted go on where they ended.
+    /// Keeps an agent as version 1, its prompt, where it has one, as version 1 of that, and its workspace if that is new. `None` where
+    /// the id is taken. The versions of one that was deleted go on where they ended.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -49,11 +61,13 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
+        prompt: Option<&str>,
         by: &str,
     ) -> Result<Option<AgentRow>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let agent = sqlx::query_as!(
             AgentRow,
-            "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing),
+            r#"with workspace as (insert into workspaces (id) values ($1) on conflict do nothing),
             made as (
                 insert into agents (workspace_id, id, version, config)
                 values ($1, $2, 1 + coalesce((select max(version) from agent_versions where workspace_id = $1 and agent_id = $2), 0), $3)
@@ -63,16 +77,23 @@ impl Store {
                 insert into agent_versions (workspace_id, agent_id, version, config, created_by)
                 select $1, id, version, config, $4 from made
             )
-            select id, version, config, created_at, updated_at from made",
+            select id, version, config, $5::text as "newest_prompt?", created_at, updated_at from made"#,
             workspace.uuid(),
             id,
             config,
             by,
+            prompt,
         );
-        Ok(agent.fetch_optional(&self.pool).await?)
+        let Some(agent) = agent.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+        if let Some(prompt) = prompt {
+            keep_prompt_of_config(&mut transaction, workspace, id, prompt, by).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(agent))
     }
 
-    /// Gives an agent another configuration, which is its next version. `None` where there is no such agent.
+    /// Gives an agent another configuration, which is its next version, and makes a version of its prompt, where it has one and that is
+    /// another one than the newest. `None` where there is no such agent.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -81,12 +102,23 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
+        prompt: Option<&str>,
         by: &str,
         restored_from: Option<i32>,
-    ) -> Result<Option<AgentRow>, StoreError> {
+    ) -> Result<Option<ReplacedAgent>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !lock_prompts(&mut transaction, workspace, id).await? {
+            return Ok(None);
+        }
+        if let Some(prompt) = prompt
+            && !keep_prompt_of_config(&mut transaction, workspace, id, prompt, by).await?
+        {
+            transaction.rollback().await?;
+            return Ok(Some(ReplacedAgent::TooManyPrompts));
+        }
         let agent = sqlx::query_as!(
             AgentRow,
-            "with changed as (
+            r#"with changed as (
                 update agents set version = version + 1, config = $3, updated_at = now()
                 where workspace_id = $1 and id = $2
                 returning id, version, config, created_at, updated_at
@@ -97,7 +129,10 @@ impl Store {
                 delete from agent_versions v using changed
                 where v.workspace_id = $1 and v.agent_id = $2 and v.version <= changed.version - $6
             )
-            select id, version, config, created_at, updated_at from changed",
+            select id, version, config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = $2
+                order by p.version desc limit 1
+            ) as newest_prompt, created_at, updated_at from changed"#,
             workspace.uuid(),
             id,
             config,
@@ -105,7 +140,9 @@ impl Store {
             restored_from,
             AGENT_VERSIONS_KEPT,
         );
-        Ok(agent.fetch_optional(&self.pool).await?)
+        let agent = agent.fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(agent.map(ReplacedAgent::Done))
     }
 
     /// Versions of an agent, newest first, from before `before` on.
@@ -160,7 +197,11 @@ impl Store {
     pub async fn agent(&self, workspace: WorkspaceId, id: &str) -> Result<Option<AgentRow>, StoreError> {
         let agent = sqlx::query_as!(
             AgentRow,
-            "select id, version, config, created_at, updated_at from agents where workspace_id = $1 and id = $2",
+            "select id, version, config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = $2
+                order by p.version desc limit 1
+            ) as newest_prompt, created_at, updated_at
+            from agents where workspace_id = $1 and id = $2",
             workspace.uuid(),
             id,
         );
@@ -179,8 +220,11 @@ impl Store {
     ) -> Result<Vec<AgentRow>, StoreError> {
         let agents = sqlx::query_as!(
             AgentRow,
-            "select id, version, config, created_at, updated_at from agents
-            where workspace_id = $1 and ($2::text is null or id > $2) order by id limit $3",
+            "select a.id, a.version, a.config, (
+                select p.system_prompt from prompt_versions p where p.workspace_id = $1 and p.agent_id = a.id
+                order by p.version desc limit 1
+            ) as newest_prompt, a.created_at, a.updated_at
+            from agents a where a.workspace_id = $1 and ($2::text is null or a.id > $2) order by a.id limit $3",
             workspace.uuid(),
             after,
             i64::from(limit),

@@ -20,6 +20,7 @@ mod kv;
 mod leases;
 mod line;
 mod plugins;
+mod prompts;
 mod retention;
 mod runs;
 mod secrets;
@@ -35,7 +36,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgPool};
 
 pub use agent_limits::{Admitted, AgentPlace};
-pub use agents::{AGENT_VERSIONS_KEPT, AgentRow, AgentVersionRow};
+pub use agents::{AGENT_VERSIONS_KEPT, AgentRow, AgentVersionRow, ReplacedAgent};
 pub use approvals::{ApprovalFilter, ApprovalRow};
 pub use control::{Fork, Retry};
 pub use error::StoreError;
@@ -46,6 +47,12 @@ pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
 pub use leases::{CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun};
 pub use line::Line;
 pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
+pub use prompts::{
+    AgentForCall, LabelMove, MadePromptVersion, MovedLabel, NO_VERSION, NewPromptOverride, NewPromptTemplate,
+    NewPromptVersion, OverrideForCall, PROMPT_TEMPLATE_VERSIONS_MAX, PROMPT_VERSIONS_MAX, PromptCount, PromptForCall,
+    PromptLabelRow, PromptMetricsRow, PromptMoveRow, PromptOverrideRow, PromptTemplateChange, PromptTemplateRow,
+    PromptVersionRow, RevisedPromptTemplate, TemplatePartRow,
+};
 pub use retention::IDEMPOTENCY_HOURS;
 pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
 pub use secrets::SecretRow;

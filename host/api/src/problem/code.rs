@@ -132,6 +132,19 @@ codes! {
     GrantInvalid, "grant.invalid", UNPROCESSABLE_ENTITY, "The grant has faults.";
     SecretNotFound, "secret.not_found", NOT_FOUND, "There is no such secret.";
     SecretInvalid, "secret.invalid", UNPROCESSABLE_ENTITY, "The secret cannot be kept.";
+    PromptTemplateNotFound, "prompt_template.not_found", NOT_FOUND, "There is no such prompt template.";
+    PromptTemplateExists, "prompt_template.exists", CONFLICT, "There is a prompt template with this name already.";
+    PromptTemplateIncluded, "prompt_template.included", CONFLICT, "Other prompt templates include this one.";
+    PromptTemplateInvalid, "prompt_template.invalid", UNPROCESSABLE_ENTITY, "The prompt template has faults.";
+    PromptTemplateTooManyVersions, "prompt_template.too_many_versions", CONFLICT, "The prompt template has as many versions as it may.";
+    PromptTemplateBroken, "prompt_template.broken", CONFLICT, "What the prompt template includes cannot be had.";
+    PromptTemplateFailed, "prompt_template.render_failed", UNPROCESSABLE_ENTITY, "The prompt template failed with these variables.";
+    PromptVariablesInvalid, "prompt_template.variables_invalid", UNPROCESSABLE_ENTITY, "The variables do not fit the prompt template.";
+    PromptInvalid, "prompt.invalid", UNPROCESSABLE_ENTITY, "The prompt has faults.";
+    PromptVersionNotFound, "prompt.version_not_found", NOT_FOUND, "The agent's prompt has no such version.";
+    PromptTooManyVersions, "prompt.too_many_versions", CONFLICT, "The agent's prompt has as many versions as it may.";
+    PromptLabelNotFound, "prompt.label_not_found", NOT_FOUND, "No version of the agent's prompt has this label.";
+    PromptOverrideNotFound, "prompt.override_not_found", NOT_FOUND, "No override of the agent's prompt is in effect.";
     ProblemNotFound, "problem.not_found", NOT_FOUND, "There is no such kind of problem.";
 
     StoreUnavailable, "store.unavailable", SERVICE_UNAVAILABLE, "The database cannot be reached at the moment.";

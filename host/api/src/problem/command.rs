@@ -60,6 +60,7 @@ impl From<CommandError> for Problem {
             CommandError::NothingToRollBackTo(_) => Self::new(Code::PluginNothingBefore, sentence(&error)),
             CommandError::ToolTaken { .. } => Self::new(Code::PluginNameTaken, sentence(&error)),
             CommandError::Unloadable(_) => Self::new(Code::PluginUnloadable, sentence(&error)),
+            CommandError::Prompt(error) => error.into(),
             CommandError::Invalid(faults) => Self::invalid(Code::BodyInvalid, faults),
             CommandError::Stopping => Self::unavailable(STOPPING_RETRY_AFTER),
             CommandError::Store(error) if error.is_unavailable() => {
@@ -105,7 +106,7 @@ impl From<DeleteError> for Problem {
 }
 
 /// An error's words as a sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     as_sentence(&error.to_string())
 }
 

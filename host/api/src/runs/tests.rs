@@ -1,4 +1,4 @@
-use armilla_domain::id::WorkspaceId;
+use armilla_domain::id::{PromptOverrideId, WorkspaceId};
 use armilla_domain::journal::{Measured, ScopePath, Visit};
 use serde_json::json;
 use utoipa::PartialSchema;
@@ -24,6 +24,15 @@ fn the_domain_s_types_are_documented_as_they_are_sent() {
     let usage = Usage { input_tokens: 1, output_tokens: 2, cost_micros: Some(1_500_000) };
     fits::<UsageSchema>(&UsageBody::from(usage));
     fits::<UsageSchema>(&UsageBody::from(Usage { cost_micros: None, ..usage }));
+    fits::<PromptUseSchema>(&PromptUse { version: Some(1), hash: "a".into(), ..PromptUse::default() });
+    fits::<PromptUseSchema>(&PromptUse {
+        version: None,
+        hash: "a".into(),
+        label: Some("production".into()),
+        override_id: Some(PromptOverrideId::from_parts(1, [1; 10])),
+        own_text: true,
+        includes: vec!["tone@3".into()],
+    });
     for status in [RunStatus::Queued, RunStatus::Running, RunStatus::Success, RunStatus::Failed, RunStatus::TimedOut] {
         fits::<RunStatusSchema>(&status);
     }
@@ -99,6 +108,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
         output_bytes: 1,
         answerer: Some(answerer),
         usage: Some(Usage { input_tokens: 1, output_tokens: 2, cost_micros: Some(3) }),
+        prompt: None,
     };
     let record = AttemptRecord {
         visit: Visit { scope: ScopePath::inside(&group, 0), step: "draft".into(), number: 3 },
@@ -112,6 +122,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
         duration_ms: Some(7),
         measured: Some(measured),
         turns: Vec::new(),
+        prompt: Some(PromptUse { version: Some(3), hash: "h".into(), ..PromptUse::default() }),
         child: None,
         deadline: None,
     };
@@ -122,7 +133,7 @@ fn a_step_is_told_with_its_place_and_who_answered() {
             "input": { "message": "m" }, "output": "text", "error": null,
             "startedAt": "1970-01-01T00:00:00.000Z", "finishedAt": "1970-01-01T00:00:00.000Z", "durationMs": 7,
             "answerer": { "kind": "agent", "name": "a", "version": "1", "digest": "d" },
-            "usage": { "inputTokens": 1, "outputTokens": 2, "costUsd": 0.000_003 }, "turns": [], "index": 0, "childRunId": null, "deadline": null,
+            "usage": { "inputTokens": 1, "outputTokens": 2, "costUsd": 0.000_003 }, "turns": [], "prompt": { "version": 3, "hash": "h" }, "index": 0, "childRunId": null, "deadline": null,
         })
     );
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::duration::parse_duration;
 use crate::fault::{Fault, pointer};
 use crate::json::{JSON_DEPTH_MAX, is_too_deep};
+use crate::prompt::is_label;
 
 /// Headers that say what a call is, and how its bytes are read.
 const HEADERS_OF_OURS: [&str; 15] = [
@@ -31,7 +32,7 @@ const HEADERS_OF_OURS: [&str; 15] = [
     "upgrade",
 ];
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "id",
     "displayName",
     "protocol",
@@ -39,6 +40,7 @@ const FIELDS: [&str; 13] = [
     "model",
     "auth",
     "systemPromptTemplate",
+    "promptLabel",
     "limits",
     "structuredOutput",
     "fallbackAgentId",
@@ -100,6 +102,11 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
         fields.fault("endpoint", "agent.endpoint", wrong);
     }
     let system_prompt_template = fields.text("systemPromptTemplate", SYSTEM_PROMPT_CHARS_MAX);
+    let prompt_label = fields.value(
+        "promptLabel",
+        "a label: 1 to 64 letters, digits and signs, without blanks at its ends",
+        |value| value.as_str().filter(|label| is_label(label)).map(str::to_owned),
+    );
     let model = fields.inner("model").map(read_model).unwrap_or_default();
     let limits = fields.inner("limits").map(read_limits).unwrap_or_default();
     let auth = fields.inner("auth").and_then(read_auth);
@@ -144,6 +151,7 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
         model,
         auth,
         system_prompt_template,
+        prompt_label,
         limits,
         structured_output,
         fallback_agent_id,
@@ -189,6 +197,12 @@ fn read_model(mut fields: Fields<'_>) -> ModelSettings {
             value.as_u64().filter(|number| (1..=OUTPUT_TOKENS_MAX).contains(number))
         }),
     }
+}
+
+pub(super) fn model(value: &Value) -> Result<ModelSettings, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let settings = Fields::of(value, String::new(), &mut faults).map(read_model);
+    settings.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
 pub(super) fn step_model(value: &Value) -> Result<ModelSettings, Vec<Fault>> {
@@ -302,7 +316,9 @@ impl<'a> Fields<'a> {
     fn text(&mut self, key: &str, chars_max: usize) -> Option<String> {
         self.value(key, &format!("text of 1 to {chars_max} characters"), |value| {
             let text = value.as_str()?;
-            (!text.is_empty() && text.chars().count() <= chars_max).then(|| text.to_owned())
+            // What no column of text can hold is no text.
+            let fits = !text.is_empty() && text.chars().count() <= chars_max && !text.contains('\0');
+            fits.then(|| text.to_owned())
         })
     }
 

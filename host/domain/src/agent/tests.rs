@@ -207,3 +207,12 @@ fn an_answer_that_nests_too_deep_is_its_text() {
     assert_eq!(answer_value(&nested(65)), Value::String(nested(65)));
     assert!(answer_value(&nested(100_000)).is_string());
 }
+
+#[test]
+fn settings_are_checked_on_their_own_as_they_are_in_an_agent() {
+    assert_eq!(ModelSettings::check(&json!({ "temperature": 0.5 })).unwrap().temperature, Some(0.5));
+    let faults = ModelSettings::check(&json!({ "temperature": 3, "maxTokens": 1 })).unwrap_err();
+    let told: Vec<_> = faults.iter().map(|fault| (fault.pointer.as_str(), fault.code.as_str())).collect();
+    assert_eq!(told, [("/maxTokens", "agent.unknown_field"), ("/temperature", "agent.value")]);
+    assert!(ModelSettings::check(&json!("small")).is_err());
+}

@@ -127,7 +127,7 @@ fn stages_are_told_with_the_time_and_tokens_of_all_their_attempts() {
             visit: visit("stage-1"),
             attempt: 2,
             output: Arc::new(json!("notes")),
-            measured: Some(Measured { duration_ms: 7, input_bytes: 1, output_bytes: 1, answerer: None, usage }),
+            measured: Some(Measured { duration_ms: 7, input_bytes: 1, output_bytes: 1, answerer: None, usage, prompt: None }),
             signal: None,
         }),
         at(started("stage-2")),

@@ -67,7 +67,12 @@ impl State {
         let error = error_of_child(run, status, error);
         Some(match self.policy_of_child(open).delay_after(attempt, &error, chance) {
             Some(delay) => Event::AttemptFailed { visit, attempt, error, retry_at: now + delay, duration_ms: 0 },
-            None => Event::StepFailed { error: failure_of_step(&visit, &error, attempt), visit, duration_ms: None },
+            None => Event::StepFailed {
+                error: failure_of_step(&visit, &error, attempt),
+                visit,
+                duration_ms: None,
+                prompt: None,
+            },
         })
     }
 

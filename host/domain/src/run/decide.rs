@@ -105,7 +105,12 @@ impl State {
         let visit = &open.visit;
         let pass = self.frames.get(&ScopePath::inside(visit, passes));
         if let Some(Cursor::Failed(stopped)) = pass.map(|frame| &frame.cursor) {
-            return Event::StepFailed { visit: visit.clone(), error: stopped.error.clone(), duration_ms: None };
+            return Event::StepFailed {
+                visit: visit.clone(),
+                error: stopped.error.clone(),
+                duration_ms: None,
+                prompt: None,
+            };
         }
         if self.executions >= self.workflow.max_steps {
             let message = format!("the run made {} step executions, which is its `maxSteps`", self.executions);
@@ -152,7 +157,12 @@ fn failure_of_run(step: &str, code: &str, message: String) -> Failure {
 }
 
 fn stopped(visit: &Visit, error: &CallError, attempts: u32) -> Event {
-    Event::StepFailed { error: failure_of_step(visit, error, attempts), visit: visit.clone(), duration_ms: None }
+    Event::StepFailed {
+        error: failure_of_step(visit, error, attempts),
+        visit: visit.clone(),
+        duration_ms: None,
+        prompt: None,
+    }
 }
 
 pub(super) fn failure_of_step(visit: &Visit, error: &CallError, attempts: u32) -> Failure {

@@ -97,7 +97,7 @@ impl State {
             _ => 0,
         };
         let error = Failure { attempts, ..Failure::new(Some(visit.step.clone()), code, message) };
-        Event::StepFailed { visit, error, duration_ms: None }
+        Event::StepFailed { visit, error, duration_ms: None, prompt: None }
     }
 
     /// When a visit's deadline is acted upon.

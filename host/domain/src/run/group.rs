@@ -98,9 +98,12 @@ impl State {
             _ => return None,
         };
         match &group.failure {
-            Some(error) if group.all_ended() || on_failure == OnFailure::FailFast => {
-                Some(Event::StepFailed { visit: open.visit.clone(), error: error.clone(), duration_ms: None })
-            }
+            Some(error) if group.all_ended() || on_failure == OnFailure::FailFast => Some(Event::StepFailed {
+                visit: open.visit.clone(),
+                error: error.clone(),
+                duration_ms: None,
+                prompt: None,
+            }),
             None if group.all_ended() => Some(Event::StepSucceeded {
                 visit: open.visit.clone(),
                 attempt: 0,

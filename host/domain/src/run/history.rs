@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::call::PromptUse;
 use crate::definition::{StepKind, Workflow};
 use crate::id::RunId;
 use crate::journal::{Entry, Event, Failure, Measured, Visit};
@@ -37,6 +38,8 @@ pub struct AttemptRecord {
     pub measured: Option<Measured>,
     /// What went on between an agent and its step, with the time of each turn.
     pub turns: Vec<(DateTime<Utc>, Arc<Turn>)>,
+    /// The system prompt that an agent was called with.
+    pub prompt: Option<PromptUse>,
     /// The run that a `workflow` step started.
     pub child: Option<RunId>,
     /// When a wait is over, an approval expires, or the visit must have ended.
@@ -112,6 +115,7 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                     evidence: error.evidence.clone(),
                 });
                 (record.finished_at, record.duration_ms) = (Some(*at), Some(*duration_ms));
+                record.prompt = error.prompt.as_deref().cloned();
                 let next = AttemptRecord {
                     input: Arc::clone(&record.input),
                     attempt: attempt + 1,
@@ -128,10 +132,12 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                 record.finished_at = Some(*at);
                 record.duration_ms = measured.as_ref().map(|measured| measured.duration_ms);
                 record.measured.clone_from(measured);
+                record.prompt = measured.as_ref().and_then(|measured| measured.prompt.as_deref().cloned());
             }
-            Event::StepFailed { error, duration_ms, .. } => {
+            Event::StepFailed { error, duration_ms, prompt, .. } => {
                 (record.status, record.error) = (AttemptStatus::Failed, Some(error.clone()));
                 (record.finished_at, record.duration_ms) = (Some(*at), *duration_ms);
+                record.prompt = prompt.as_deref().cloned();
             }
             Event::StepSkipped { .. } => {
                 (record.status, record.finished_at) = (AttemptStatus::Skipped, Some(*at));
@@ -193,6 +199,7 @@ fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {
         duration_ms: None,
         measured: None,
         turns: Vec::new(),
+        prompt: None,
         child: None,
         deadline: None,
     }
@@ -275,7 +282,7 @@ mod tests {
         let journal = [
             at(1, Event::StepStarted { visit: group.clone(), input: Arc::new(Value::Null), deadline: None }),
             at(1, Event::StepStarted { visit: branch, input: Arc::new(json!({})), deadline: None }),
-            at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None }),
+            at(2, Event::StepFailed { visit: group, error: failure(), duration_ms: None, prompt: None }),
         ];
         let statuses: Vec<_> = history(&journal).into_iter().map(|record| record.status).collect();
         assert_eq!(statuses, [AttemptStatus::Failed, AttemptStatus::Cancelled]);
@@ -317,7 +324,7 @@ mod tests {
             at(2, Event::ChildStarted { visit: sub.clone(), attempt: 1, run }),
             at(3, Event::RunTimedOut { error: failure() }),
             at(4, Event::RunRetried { by: "ann".into(), version: None, vars: Default::default(), since }),
-            at(5, Event::StepFailed { visit: sub, error: failure(), duration_ms: None }),
+            at(5, Event::StepFailed { visit: sub, error: failure(), duration_ms: None, prompt: None }),
         ];
         let records = history(&journal);
         let seen: Vec<_> = records.iter().map(|record| (record.attempt, record.status, record.child)).collect();

@@ -96,6 +96,7 @@ impl State {
                 error: failure_of_step(&call.visit, &error, call.attempt),
                 visit: call.visit,
                 duration_ms: Some(duration_ms),
+                prompt: error.prompt,
             },
         })
     }

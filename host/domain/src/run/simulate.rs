@@ -345,12 +345,19 @@ impl Asked {
 }
 
 fn failed(visit: Visit, error: &CallError) -> Event {
-    Event::StepFailed { error: failure_of_step(&visit, error, 0), visit, duration_ms: None }
+    Event::StepFailed { error: failure_of_step(&visit, error, 0), visit, duration_ms: None, prompt: None }
 }
 
 fn measured_of(input: &Value, output: &Value) -> Measured {
     let bytes = |value: &Value| value.to_string().len() as u64;
-    Measured { duration_ms: 0, input_bytes: bytes(input), output_bytes: bytes(output), answerer: None, usage: None }
+    Measured {
+        duration_ms: 0,
+        input_bytes: bytes(input),
+        output_bytes: bytes(output),
+        answerer: None,
+        usage: None,
+        prompt: None,
+    }
 }
 
 /// As a run's: what is too long for a journal ends its attempt.

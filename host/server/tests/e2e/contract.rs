@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 35] = [
+const PROMISED: [(&str, &str); 55] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -37,6 +37,26 @@ const PROMISED: [(&str, &str); 35] = [
     ("post", "/pipelines/run"),
     ("get", "/pipeline-templates"),
     ("post", "/pipeline-templates/execute"),
+    ("post", "/prompt-templates"),
+    ("get", "/prompt-templates"),
+    ("get", "/prompt-templates/{id}"),
+    ("put", "/prompt-templates/{id}"),
+    ("delete", "/prompt-templates/{id}"),
+    ("get", "/prompt-templates/{id}/versions"),
+    ("post", "/prompt-templates/{id}/render"),
+    ("get", "/agents/{id}/prompt-versions"),
+    ("post", "/agents/{id}/prompt-versions"),
+    ("get", "/agents/{id}/prompt-versions/{version}"),
+    ("post", "/agents/{id}/prompt-versions/{version}/restore"),
+    ("get", "/agents/{id}/prompt-versions/{version}/diff/{other}"),
+    ("get", "/agents/{id}/prompt-versions/{version}/metrics"),
+    ("get", "/agents/{id}/prompt-labels"),
+    ("put", "/agents/{id}/prompt-labels/{label}"),
+    ("delete", "/agents/{id}/prompt-labels/{label}"),
+    ("get", "/agents/{id}/prompt-labels/{label}/history"),
+    ("get", "/agents/{id}/prompt-override"),
+    ("put", "/agents/{id}/prompt-override"),
+    ("get", "/agents/{id}/prompt-overrides"),
     ("get", "/tools"),
     ("get", "/tools/{name}"),
     ("get", "/healthz"),
@@ -96,6 +116,19 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
     let step = server.admin.steps(&run_id).await.remove(0);
     let tool = server.admin.get("/tools/jq").await.expect(200)["tool"].take();
     let agent = server.admin.get("/agents/a").await.expect(200)["agent"].take();
+    let prompt = json!({ "systemPrompt": "p", "label": "l" });
+    let version = server.admin.post("/agents/a/prompt-versions", &prompt).await.expect(201)["promptVersion"].take();
+    let label = server.admin.get("/agents/a/prompt-labels").await.expect(200)["promptLabels"][0].take();
+    let moved = server.admin.get("/agents/a/prompt-labels/l/history").await.expect(200)["moves"][0].take();
+    let over =
+        server.admin.put("/agents/a/prompt-override", &json!({ "version": 1 })).await.expect(200)["promptOverride"]
+            .take();
+    let diff = server.admin.get("/agents/a/prompt-versions/1/diff/1").await.expect(200)["diff"].take();
+    let metrics = server.admin.get("/agents/a/prompt-versions/1/metrics").await.expect(200)["metrics"].take();
+    let template = json!({ "name": "t", "template": "text" });
+    let template = server.admin.post("/prompt-templates", &template).await.expect(201)["promptTemplate"].take();
+    let render = format!("/prompt-templates/{}/render", template["id"].as_str().unwrap());
+    let rendered = server.admin.post(&render, &json!({})).await.expect(200);
     let asks = server.admin.start_steps(json!([{ "type": "approval", "id": "ok", "message": "Go?" }])).await;
     let approval = format!("/approvals/{}", server.admin.asked(&asks, 1).await[0]);
     let approval = server.admin.get(&approval).await.expect(200)["approval"].take();
@@ -108,6 +141,14 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
         ("Tool", tool),
         ("Agent", agent),
         ("Approval", approval),
+        ("PromptVersion", version),
+        ("PromptLabel", label),
+        ("PromptLabelMove", moved),
+        ("PromptOverride", over),
+        ("PromptDiff", diff),
+        ("PromptMetrics", metrics),
+        ("PromptTemplate", template),
+        ("RenderedPromptResponse", rendered),
         ("BulkResponse", bulk),
     ];
     for (name, value) in answered {

@@ -34,6 +34,7 @@ mod pipeline_templates;
 mod pipelines;
 mod plugins;
 mod process;
+mod prompts;
 mod recorded;
 mod retry;
 mod signals;

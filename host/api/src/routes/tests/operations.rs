@@ -11,6 +11,7 @@ use crate::auth::Role;
 use crate::routes::router;
 
 const WORKFLOW: &str = "/workflows/wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
+const TEMPLATE: &str = "/prompt-templates/pt_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
 const RUN: &str = "/runs/run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
 
 async fn ask(role: Role, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -47,6 +48,32 @@ fn operations() -> Vec<(Role, &'static str, String, Option<Value>)> {
         (Role::Viewer, "GET", "/agents/writer".into(), None),
         (Role::Admin, "PUT", "/agents/writer".into(), Some(agent)),
         (Role::Admin, "DELETE", "/agents/writer".into(), None),
+        (
+            Role::Admin,
+            "POST",
+            "/prompt-templates".into(),
+            Some(json!({ "name": "n", "template": "{% include \"t\" %}" })),
+        ),
+        (Role::Viewer, "GET", "/prompt-templates?category=c".into(), None),
+        (Role::Viewer, "GET", TEMPLATE.into(), None),
+        (Role::Admin, "PUT", TEMPLATE.into(), Some(json!({ "template": "t" }))),
+        (Role::Admin, "DELETE", TEMPLATE.into(), None),
+        (Role::Viewer, "GET", format!("{TEMPLATE}/versions"), None),
+        (Role::Member, "POST", format!("{TEMPLATE}/render"), Some(json!({ "variables": {} }))),
+        (Role::Viewer, "GET", "/agents/writer/prompt-versions".into(), None),
+        (Role::Admin, "POST", "/agents/writer/prompt-versions".into(), Some(json!({ "systemPrompt": "p" }))),
+        (Role::Viewer, "GET", "/agents/writer/prompt-versions/1".into(), None),
+        (Role::Admin, "POST", "/agents/writer/prompt-versions/1/restore".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-versions/1/diff/2".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-versions/1/metrics".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-labels".into(), None),
+        (Role::Admin, "PUT", "/agents/writer/prompt-labels/production".into(), Some(json!({ "version": 1 }))),
+        (Role::Admin, "DELETE", "/agents/writer/prompt-labels/production".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-labels/production/history".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-override".into(), None),
+        (Role::Admin, "PUT", "/agents/writer/prompt-override".into(), Some(json!({ "systemPrompt": "p" }))),
+        (Role::Admin, "DELETE", "/agents/writer/prompt-override".into(), None),
+        (Role::Viewer, "GET", "/agents/writer/prompt-overrides".into(), None),
     ]
 }
 

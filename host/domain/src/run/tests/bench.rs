@@ -284,7 +284,8 @@ impl Bench {
 }
 
 pub(super) fn attempt(call: Call, answer: Answer) -> Attempt {
-    let measured = Measured { duration_ms: 1, input_bytes: 1, output_bytes: 1, answerer: None, usage: None };
+    let measured =
+        Measured { duration_ms: 1, input_bytes: 1, output_bytes: 1, answerer: None, usage: None, prompt: None };
     Attempt { call, result: answer.map(|value| (value, measured).into()), duration: Duration::from_millis(1) }
 }
 
