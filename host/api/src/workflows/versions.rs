@@ -47,6 +47,10 @@ pub struct ReviseWorkflow {
     #[serde(default)]
     #[schema(value_type = String, required = false)]
     pub updated_at: IgnoredAny,
+    /// As it was read; ignored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, required = false)]
+    pub origin: IgnoredAny,
     /// As they were read; ignored.
     #[serde(default)]
     #[schema(value_type = Vec<FaultBody>, required = false)]
