@@ -1,9 +1,11 @@
 //! One message to one agent.
 
+mod stream;
+
 use armilla_domain::id::RunId;
 use armilla_domain::pipeline::StageRecord;
 use armilla_domain::run::RunStatus;
-use armilla_engine::{Asking, Chat as ChatCommand, StartedPipeline};
+use armilla_engine::{Asking, Chat as ChatCommand, RunView, StartedPipeline};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -17,6 +19,8 @@ use crate::problem::{Code, Problem, as_sentence};
 use crate::request::{IDEMPOTENCY_REPLAYED, IdempotencyKey, JsonBody, TraceParent};
 use crate::runs::{RunStatusSchema, UsageBody, UsageSchema, Wait, WaitQuery, started};
 use crate::state::ApiState;
+
+pub(crate) use self::stream::{__path_chat_in_pieces, chat_in_pieces};
 
 /// The code of an attempt that took longer than it may.
 const AGENT_TIMEOUT: &str = "agent.timeout";
@@ -112,18 +116,23 @@ pub(crate) async fn chat(
         }
         return Ok(response);
     }
+    let answer = answer_of(&agent_id, &run, &stages);
+    Ok(started(&answer, run.id, run.status.is_final(), is_repeat))
+}
+
+/// What is answered of a run that has not failed.
+fn answer_of(agent_id: &str, run: &RunView, stages: &[StageRecord]) -> ChatResponse {
     let ended = run.status.is_final();
     let output = stages.first().filter(|_| ended).map(|stage| Value::clone(&stage.output)).unwrap_or_default();
-    let answer = ChatResponse {
+    ChatResponse {
         run_id: run.id,
-        agent_id,
+        agent_id: agent_id.to_owned(),
         message: ended.then(|| text_of(&output)),
         output,
         status: run.status,
-        usage: StageRecord::usage_of(&stages).map(Into::into),
+        usage: StageRecord::usage_of(stages).map(Into::into),
         duration_ms: stages.first().and_then(|stage| stage.duration_ms),
-    };
-    Ok(started(&answer, run.id, ended, is_repeat))
+    }
 }
 
 /// An answer that was text before it was a value.

@@ -144,8 +144,18 @@ impl Problem {
 
     /// The answer's body as it is with the request's id, where there is one.
     pub(crate) fn body(&self, request_id: Option<&RequestId>) -> Body {
+        // Strings, numbers and string-keyed maps always serialise; an empty body is the honest rest.
+        serde_json::to_vec(&self.shown(request_id)).map_or_else(|_| Body::empty(), Body::from)
+    }
+
+    /// The same as a value, for an answer that has begun.
+    pub(crate) fn as_json(&self) -> Value {
+        serde_json::to_value(self.shown(None)).unwrap_or_default()
+    }
+
+    fn shown<'a>(&'a self, request_id: Option<&'a RequestId>) -> ProblemBody<'a> {
         let Parts { code, detail, errors, extensions, .. } = &*self.0;
-        let body = ProblemBody {
+        ProblemBody {
             uri: format!("/problems/{}", code.as_str()),
             title: code.title(),
             status: code.status().as_u16(),
@@ -154,9 +164,7 @@ impl Problem {
             request_id: request_id.map(RequestId::as_str),
             errors,
             extensions,
-        };
-        // Strings, numbers and string-keyed maps always serialise; an empty body is the honest rest.
-        serde_json::to_vec(&body).map_or_else(|_| Body::empty(), Body::from)
+        }
     }
 }
 

@@ -58,6 +58,7 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(agents::roll_back_agent))
         .routes(routes!(agents::clone_agent))
         .routes(routes!(chat::chat))
+        .routes(routes!(chat::chat_in_pieces))
         .routes(routes!(pipelines::run_pipeline))
         .routes(routes!(pipelines::list_pipeline_templates))
         .routes(routes!(pipelines::execute_pipeline_template))

@@ -1,40 +1,36 @@
 //! Asks an agent: under its limits, with its prompt, its tools and its secret; and the one that stands in for it where it fails.
 
 mod a2a;
+mod circuits;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_agents::{AgentAnswer, AgentCall, ToolOffer};
 use armilla_domain::agent::{AgentConfig, AgentProtocol, ModelSettings};
-use armilla_domain::breaker::Breaker;
 use armilla_domain::call::{Answerer, CallError, ErrorClass, PromptUse};
 use armilla_domain::definition::{AgentStep, StepKind};
-use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, Turn, was_refused};
 use armilla_domain::template::Scope;
-use armilla_store::{Admitted, AgentForCall, AgentPlace, AgentRow, StoreError};
+use armilla_store::{AgentForCall, AgentRow, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use uuid::Uuid;
 
+pub(crate) use self::circuits::Circuits;
+pub use self::circuits::ENDPOINT_OPEN_FOR;
+use self::circuits::{left_alone, speaks_against_the_endpoint};
+use self::places::Place;
 use crate::executor::{STORE_UNAVAILABLE, Work, check_lease, measured};
 use crate::host::Host;
 use crate::prompts;
 
 /// How many agents one attempt asks: the step's own, and those that stand in for it.
 pub(crate) const AGENTS_ASKED_MAX: usize = 4;
-/// How long an endpoint is left alone that failed too often.
-pub const ENDPOINT_OPEN_FOR: Duration = Duration::from_secs(60);
-/// How long a place among an agent's calls is believed taken beyond the time that its call may last.
-const PLACE_MARGIN: Duration = Duration::from_secs(10);
-/// The first wait for a place; it doubles up to [`PLACE_WAIT_MAX`], and is spread by chance.
-const PLACE_WAIT: Duration = Duration::from_millis(50);
-const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// An agent as it is now.
 struct Known {
@@ -154,7 +150,7 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
 
 /// The same, with the system prompt that it was made with.
 fn made_with(answered: Answered, prompt: PromptUse) -> Answered {
-    let with = |measured: Measured| Measured { prompt: Some(prompt.clone()), ..measured };
+    let with = |measured: Measured| Measured { prompt: Some(Box::new(prompt.clone())), ..measured };
     match answered {
         Answered::Done(value, measured) => Answered::Done(value, with(measured)),
         Answered::Turn(Turn::ToolsAsked { text, calls, measured }) => {
@@ -307,81 +303,6 @@ fn answerer_of(row: &AgentRow) -> Answerer {
     }
 }
 
-/// Whether an endpoint is to blame: it was not there, took too long, or failed.
-fn speaks_against_the_endpoint(error: &CallError) -> bool {
-    matches!(error.class, ErrorClass::Unavailable | ErrorClass::Timeout | ErrorClass::Server)
-}
-
-fn left_alone(agent: &str, left: Duration) -> CallError {
-    let seconds = left.as_secs_f64().ceil();
-    let message = format!(
-        "agent `{agent}`: its endpoint failed too often and is left alone; the next call goes out in {seconds} s"
-    );
-    let mut error = CallError::new(ErrorClass::Unavailable, "agent.circuit_open", message);
-    error.retry_after = Some(left);
-    error
-}
-
-/// A place among an agent's calls, where their number is bounded. It is given back when it is dropped.
-struct Place {
-    host: Arc<Host>,
-    workspace: WorkspaceId,
-    agent: String,
-    call: Uuid,
-}
-
-impl Place {
-    /// Waits for a place, and for the pace, for as long as the attempt may last.
-    async fn take(host: &Arc<Host>, work: &Work, config: &AgentConfig) -> Result<Option<Self>, CallError> {
-        let (most, pace) = (config.limits.max_concurrency, config.limits.pace());
-        if most.is_none() && pace.is_none() {
-            return Ok(None);
-        }
-        let began = Instant::now();
-        let call = host.fresh_uuid();
-        let believed_for = work.context.timeout + PLACE_MARGIN;
-        let asked = AgentPlace { call, host: host.id(), believed_for };
-        let mut wait = PLACE_WAIT;
-        loop {
-            let admitted = host.store.take_agent_place(work.workspace, &config.id, asked, most, pace).await;
-            let left = match admitted.map_err(|error| of_store(&error))? {
-                Admitted::Now => {
-                    let (host, agent) = (Arc::clone(host), config.id.clone());
-                    return Ok(Some(Self { host, workspace: work.workspace, agent, call }));
-                }
-                Admitted::After(left) => left,
-            };
-            let spread = wait.mul_f64(0.5 + host.chance.fraction());
-            let pause = left.max(spread);
-            if began.elapsed() + pause >= work.context.timeout {
-                return Err(busy(&config.id, left.max(wait)));
-            }
-            tokio::time::sleep(pause).await;
-            wait = (wait * 2).min(PLACE_WAIT_MAX);
-        }
-    }
-}
-
-fn busy(agent: &str, left: Duration) -> CallError {
-    let message = format!("agent `{agent}`: its `limits` let no further call begin in the time of this attempt");
-    let mut error = CallError::new(ErrorClass::RateLimited, "agent.busy", message);
-    error.retry_after = Some(left);
-    error
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let (host, workspace, call) = (Arc::clone(&self.host), self.workspace, self.call);
-        let agent = std::mem::take(&mut self.agent);
-        tokio::spawn(async move {
-            // Where this fails, the place is free when its time is up.
-            if let Err(error) = host.store.give_agent_place_back(workspace, &agent, call).await {
-                warn!("A place among the calls of `{agent}` could not be given back: {error}");
-            }
-        });
-    }
-}
-
 pub(crate) fn of_store(error: &StoreError) -> CallError {
     if error.is_unavailable() {
         CallError::new(ErrorClass::Unavailable, STORE_UNAVAILABLE, "the agent's configuration could not be read")
@@ -399,27 +320,5 @@ impl Work {
             // Only an agent step owes the call of an agent.
             _ => Err(CallError::permanent("internal", "no agent step owes this call of an agent")),
         }
-    }
-}
-
-/// The breakers of all endpoints.
-pub(crate) struct Circuits(std::sync::Mutex<lru::LruCache<(WorkspaceId, String), Arc<Breaker>>>);
-
-/// Endpoints whose failures are remembered.
-const ENDPOINTS_KEPT_MAX: usize = 4_096;
-
-impl Default for Circuits {
-    fn default() -> Self {
-        let most = std::num::NonZeroUsize::new(ENDPOINTS_KEPT_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
-        Self(std::sync::Mutex::new(lru::LruCache::new(most)))
-    }
-}
-
-impl Circuits {
-    fn of(&self, workspace: WorkspaceId, endpoint: &str) -> Arc<Breaker> {
-        let mut circuits = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let breaker =
-            circuits.get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Breaker::new(ENDPOINT_OPEN_FOR)));
-        Arc::clone(breaker)
     }
 }

@@ -194,7 +194,7 @@ impl Engine {
         if let Some(name) = display_name {
             copy["displayName"] = Value::String(name.to_owned());
         }
-        let config = self.check_agent(&copy)?;
+        let config = self.check_agent(workspace, &copy).await?;
         self.keep_new(workspace, config, by).await
     }
 

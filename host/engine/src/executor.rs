@@ -24,7 +24,6 @@ use crate::children::Child;
 use crate::hold::Hold;
 use crate::host::Host;
 use crate::pending::{RETRY_DELAY, RETRY_DELAY_MAX};
-use crate::prompts;
 
 /// The database could not be reached before anything was asked of the other side: no attempt of the step's.
 pub(crate) const STORE_UNAVAILABLE: &str = "store.unavailable";

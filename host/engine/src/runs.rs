@@ -91,8 +91,20 @@ impl Engine {
         asked: Value,
         bound: Duration,
     ) -> Result<StartedRun, CommandError> {
+        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        self.start_asked_as(workspace, id, command, asked, bound).await
+    }
+
+    /// As [`Engine::start_asked`], under an id that is new.
+    pub(crate) async fn start_asked_as(
+        &self,
+        workspace: WorkspaceId,
+        mut id: RunId,
+        command: StartRun,
+        asked: Value,
+        bound: Duration,
+    ) -> Result<StartedRun, CommandError> {
         let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
-        let mut id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         // Before the run exists, so that no end is missed, however quick.
         let mut waiter = self.host.waiting.join(id);
         let digest = digest_of(asked);

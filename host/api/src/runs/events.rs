@@ -47,7 +47,7 @@ impl StreamRoom {
         Self(Arc::new(Semaphore::new(EVENT_STREAMS_MAX)))
     }
 
-    fn take(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn take(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0).try_acquire_owned().map_err(|_| Problem::unavailable(CROWDED_RETRY_AFTER))
     }
 }

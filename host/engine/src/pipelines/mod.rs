@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use armilla_domain::fault::Fault;
-use armilla_domain::id::{WorkflowId, WorkspaceId};
+use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::pipeline::{Origin, Pipeline, Stage, StageRecord, stages_of};
 use armilla_domain::run::history;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use tracing::info;
 pub use self::file::{FileFault, PIPELINE_TEMPLATES_FILE_BYTES_MAX, TemplatesFileError};
 pub(crate) use self::templates::watch as watch_templates;
 pub use self::templates::{PIPELINE_TEMPLATES_INTERVAL, PipelineTemplates, TemplatesView};
-use crate::{CommandError, Engine, RunView, StartRun};
+use crate::{AnswerPieces, CommandError, Engine, RunView, StartRun};
 
 /// A pipeline to be run.
 #[derive(Debug)]
@@ -141,6 +141,47 @@ impl Engine {
         self.run_ad_hoc(workspace, pipeline, asked, asking).await
     }
 
+    /// As [`Engine::chat`], without waiting for its end: gives the run's id, and the pieces of the agent's answer as they come, from the
+    /// first on.
+    ///
+    /// # Errors
+    /// As [`Engine::chat`].
+    pub async fn chat_in_pieces(
+        &self,
+        workspace: WorkspaceId,
+        command: Chat,
+        asking: Asking,
+    ) -> Result<(StartedPipeline, AnswerPieces), CommandError> {
+        let Chat { agent_id, message, system_prompt_suffix } = command;
+        let stages = vec![Stage { agent_id, system_prompt_suffix }];
+        let pipeline = Pipeline { origin: Origin::Chat, input: message, stages };
+        let asked = json!(["chat", pipeline.definition(), pipeline.run_input()]);
+        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        // Before the run is there, so that no piece is missed.
+        let pieces = self.host.deltas.follow(id);
+        let asking = Asking { bound: Duration::ZERO, ..asking };
+        Ok((self.run_ad_hoc_as(workspace, id, pipeline, asked, asking).await?, pieces))
+    }
+
+    /// How a run of a pipeline, or a chat, stands, once it has ended or `bound` is over.
+    ///
+    /// # Errors
+    /// Where there is no such run, or the database is away.
+    pub async fn ended_pipeline(
+        &self,
+        workspace: WorkspaceId,
+        run: RunId,
+        bound: Duration,
+    ) -> Result<(RunView, Vec<StageRecord>), CommandError> {
+        let waiter = self.host.waiting.join(run);
+        let view = match self.host.store.has_ended(workspace, run).await? {
+            Some(false) => self.wait_for_end(waiter, workspace, run, bound).await?,
+            _ => self.run(workspace, run).await?,
+        };
+        let stages = self.stages(&view).await?;
+        Ok((view, stages))
+    }
+
     /// The pipeline templates that there are.
     pub fn pipeline_templates(&self) -> TemplatesView {
         self.host.pipeline_templates.view()
@@ -149,6 +190,18 @@ impl Engine {
     async fn run_ad_hoc(
         &self,
         workspace: WorkspaceId,
+        pipeline: Pipeline,
+        asked: Value,
+        asking: Asking,
+    ) -> Result<StartedPipeline, CommandError> {
+        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        self.run_ad_hoc_as(workspace, id, pipeline, asked, asking).await
+    }
+
+    async fn run_ad_hoc_as(
+        &self,
+        workspace: WorkspaceId,
+        id: RunId,
         pipeline: Pipeline,
         asked: Value,
         asking: Asking,
@@ -166,7 +219,7 @@ impl Engine {
             traceparent: asking.traceparent,
             idempotency_key: asking.idempotency_key,
         };
-        let started = self.start_asked(workspace, command, asked, asking.bound).await?;
+        let started = self.start_asked_as(workspace, id, command, asked, asking.bound).await?;
         let stages = self.stages(&started.run).await?;
         Ok(StartedPipeline { run: started.run, stages, is_repeat: started.is_repeat })
     }

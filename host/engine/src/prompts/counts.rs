@@ -185,7 +185,7 @@ mod tests {
         let counts = PromptCounts::default();
         let note = |version: i32, went_well: bool| {
             let used = PromptUse { version: Some(version), ..PromptUse::default() };
-            let usage = went_well.then_some(Usage { input_tokens: 3, output_tokens: 2 });
+            let usage = went_well.then_some(Usage { input_tokens: 3, output_tokens: 2, cost_micros: None });
             counts.note_call(WorkspaceId::DEFAULT, "a", &used, went_well, usage, Duration::from_millis(5));
         };
         for version in 1..=COUNTED_MAX as i32 + 5 {

@@ -35,7 +35,7 @@ async fn a_message_and_a_suffix_are_data_and_an_answer_in_json_is_a_value_too() 
     assert_eq!((agent.calls()[0].message(), agent.calls()[0].system_prompt()), ("{{ 7 * 6 }}", "{% x %}"));
     assert_eq!(answer["output"], json!({ "score": 7, "by": "{{ x }}" }));
     assert_eq!(answer["message"], r#"{"score":7,"by":"{{ x }}"}"#);
-    assert_eq!(answer["usage"], json!({ "inputTokens": 7, "outputTokens": 5 }));
+    assert_eq!(answer["usage"], json!({ "inputTokens": 7, "outputTokens": 5, "costUsd": null }));
 
     let run = server.admin.get(&format!("/runs/{}", answer["runId"].as_str().unwrap())).await.expect(200);
     let workflow = format!("/workflows/{}", run["run"]["workflowId"].as_str().unwrap());

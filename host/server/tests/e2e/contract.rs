@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 55] = [
+const PROMISED: [(&str, &str); 56] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -34,6 +34,7 @@ const PROMISED: [(&str, &str); 55] = [
     ("put", "/agents/{id}"),
     ("delete", "/agents/{id}"),
     ("post", "/agent/chat"),
+    ("post", "/agent/chat/stream"),
     ("post", "/pipelines/run"),
     ("get", "/pipeline-templates"),
     ("post", "/pipeline-templates/execute"),

@@ -7,6 +7,7 @@
 mod agent_answers;
 mod agent_calls;
 mod agent_limits;
+mod agent_tasks;
 mod agent_tools;
 mod agent_versions;
 mod agents;
@@ -15,6 +16,7 @@ mod author;
 mod bounds;
 mod bulk;
 mod chat;
+mod chat_stream;
 mod children;
 mod concurrency;
 mod contract;

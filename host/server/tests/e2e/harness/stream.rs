@@ -1,7 +1,7 @@
 //! Reads server-sent events as any client would.
 
 use reqwest::header::HeaderMap;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{Client, PATIENCE};
@@ -27,6 +27,11 @@ impl Stream {
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
+        Self::of(request).await
+    }
+
+    /// The stream that a request is answered with.
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
