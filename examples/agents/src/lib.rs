@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -75,9 +76,6 @@ async fn complete(State(latency): State<Duration>, Path(name): Path<String>, bod
         Ok(request) => request,
         Err(error) => return failed(StatusCode::BAD_REQUEST, &format!("not a chat completion request: {error}")),
     };
-    if request.stream {
-        return failed(StatusCode::BAD_REQUEST, "these agents do not stream");
-    }
     let Some(said) = request.messages.iter().rfind(|message| message.role == "user") else {
         return failed(StatusCode::BAD_REQUEST, "`messages` holds none of the user");
     };
@@ -86,16 +84,44 @@ async fn complete(State(latency): State<Duration>, Path(name): Path<String>, bod
     let text = (agent.answer)(&said.content);
     let read: usize = request.messages.iter().map(|message| words(&message.content)).sum();
     let written = words(&text);
+    let id = format!("chatcmpl-{}", reply::fingerprint(&text));
+    let model = format!("example-{name}");
+    // Words, for want of a tokenizer.
+    let usage = json!({ "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written });
+    if request.stream {
+        let with_usage = request.stream_options.is_some_and(|options| options.include_usage);
+        return in_pieces(&id, &model, &text, with_usage.then_some(&usage));
+    }
     Json(json!({
-        "id": format!("chatcmpl-{}", reply::fingerprint(&text)),
+        "id": id,
         "object": "chat.completion",
         "created": 0,
-        "model": format!("example-{name}"),
+        "model": model,
         "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
-        // Words, for want of a tokenizer.
-        "usage": { "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written },
+        "usage": usage,
     }))
     .into_response()
+}
+
+/// The answer as server-sent events, a word in each.
+fn in_pieces(id: &str, model: &str, text: &str, usage: Option<&Value>) -> Response {
+    let chunk = |choices: Value, usage: Option<&Value>| {
+        let chunk = json!({
+            "id": id, "object": "chat.completion.chunk", "created": 0, "model": model, "choices": choices, "usage": usage,
+        });
+        format!("data: {chunk}\n\n")
+    };
+    let choice = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
+    let mut body = chunk(choice(json!({ "role": "assistant", "content": "" }), Value::Null), None);
+    for word in text.split_inclusive(char::is_whitespace) {
+        body.push_str(&chunk(choice(json!({ "content": word }), Value::Null), None));
+    }
+    body.push_str(&chunk(choice(json!({}), json!("stop")), None));
+    if usage.is_some() {
+        body.push_str(&chunk(json!([]), usage));
+    }
+    body.push_str("data: [DONE]\n\n");
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
 #[derive(Deserialize)]
@@ -103,6 +129,13 @@ struct Request {
     messages: Vec<Message>,
     #[serde(default)]
     stream: bool,
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
 }
 
 #[derive(Deserialize)]

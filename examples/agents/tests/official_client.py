@@ -13,12 +13,8 @@ def ask(*messages, **more):
 
 
 completion = ask({"role": "system", "content": "You research."}, {"role": "user", "content": "Research tidal power"})
-try:
-    for _ in ask({"role": "user", "content": "hi"}, stream=True):
-        pass
-    streaming = None
-except openai.BadRequestError as error:
-    streaming = error.body["message"]
+pieces = ask({"role": "system", "content": "You research."}, {"role": "user", "content": "Research tidal power"}, stream=True)
+streamed = "".join(piece.choices[0].delta.content or "" for piece in pieces)
 
 print(json.dumps({
     "id": completion.id,
@@ -27,5 +23,5 @@ print(json.dumps({
     "text": completion.choices[0].message.content,
     "finish": completion.choices[0].finish_reason,
     "tokens": completion.usage.prompt_tokens + completion.usage.completion_tokens - completion.usage.total_tokens,
-    "streaming": streaming,
+    "streamed": streamed,
 }))

@@ -188,7 +188,7 @@ async fn a_card_that_cannot_be_had_is_told_and_not_remembered() {
         (Answer::error(503, "later"), "agent.server_error", ErrorClass::Server),
         (
             Answer::raw(302, "text/plain", "").header("location", "http://127.0.0.1:9/"),
-            "agent.refused",
+            "agent.redirected",
             ErrorClass::Permanent,
         ),
         (Answer::raw(200, "application/json", "{}"), "agent.bad_card", ErrorClass::Permanent),

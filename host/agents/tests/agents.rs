@@ -209,7 +209,7 @@ async fn an_http_agent_may_answer_in_several_ways() {
 #[tokio::test]
 async fn each_status_has_its_code_and_class() {
     let cases = [
-        (302, "agent.refused", ErrorClass::Permanent),
+        (302, "agent.redirected", ErrorClass::Permanent),
         (400, "agent.refused", ErrorClass::Permanent),
         (401, "agent.refused", ErrorClass::Permanent),
         (404, "agent.refused", ErrorClass::Permanent),
@@ -260,7 +260,9 @@ async fn what_an_agent_says_of_its_failure_is_bounded_and_on_one_line() {
 #[tokio::test]
 async fn an_answer_that_is_not_what_the_protocol_says_is_a_bad_answer() {
     let server = ScriptedAgent::start().await;
-    for body in ["", "hello", "[]", "{}", r#"{"choices": []}"#, r#"{"choices": [{"message": {"content": null}}]}"#] {
+    server.answers(Answer::raw(200, "application/json", " "));
+    assert_failed(ask(&openai(&server)).await, "agent.empty_answer", ErrorClass::Server);
+    for body in ["hello", "[]", "{}", r#"{"choices": []}"#, r#"{"choices": [{"message": {"content": null}}]}"#] {
         server.answers(Answer::raw(200, "application/json", body));
         assert_failed(ask(&openai(&server)).await, "agent.bad_answer", ErrorClass::Server);
     }

@@ -1,6 +1,7 @@
 //! Agents: what is sent and answered. What a configuration may say is `domain::agent`'s to judge, all faults at once.
 
 mod handlers;
+mod trial;
 
 use armilla_domain::agent::AgentConfig;
 use armilla_engine::{AgentVersionView, AgentView};
@@ -8,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use self::handlers::*;
+pub(crate) use self::trial::{__path_test_agent, test_agent};
+pub use self::trial::{AgentTestBody, AgentTestResponse, TestAgent};
 use crate::wire::Timestamp;
 
 /// The most that a list of agents gives at once.

@@ -57,6 +57,7 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(agents::get_agent_version))
         .routes(routes!(agents::roll_back_agent))
         .routes(routes!(agents::clone_agent))
+        .routes(routes!(agents::test_agent))
         .routes(routes!(chat::chat))
         .routes(routes!(chat::chat_in_pieces))
         .routes(routes!(pipelines::run_pipeline))

@@ -343,7 +343,7 @@ pub(crate) struct FailureSchema {
 #[derive(ToSchema)]
 #[schema(as = Answerer, rename_all = "camelCase")]
 #[expect(dead_code, reason = "a schema, never a value")]
-struct AnswererSchema {
+pub(crate) struct AnswererSchema {
     /// `agent` or `plugin`.
     kind: String,
     /// The agent's id or the plugin's name.

@@ -19,7 +19,7 @@ pub const TOOL_CALLS_AT_ONCE_MAX: usize = 32;
 /// The code of a task that has ended badly and may be begun anew.
 pub const TASK_FAILED: &str = "agent.task_failed";
 /// Bytes of the id that a model gives a tool call, or an agent a task.
-pub const REMOTE_ID_BYTES_MAX: usize = 256;
+pub const REMOTE_ID_BYTES_MAX: usize = 512;
 
 /// One turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use armilla_agents::{AgentAnswer, AgentCall, ToolOffer};
 use armilla_domain::agent::{AgentConfig, AgentProtocol, ModelSettings};
 use armilla_domain::call::{Answerer, CallError, ErrorClass, PromptUse};
 use armilla_domain::definition::{AgentStep, StepKind};
+use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, Turn, was_refused};
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+pub(crate) use self::a2a::cancel_task;
 pub(crate) use self::circuits::Circuits;
 pub use self::circuits::ENDPOINT_OPEN_FOR;
 use self::circuits::{left_alone, speaks_against_the_endpoint};
@@ -42,7 +44,7 @@ struct Known {
 pub(crate) async fn call_agent(host: &Arc<Host>, work: &Work, agent_id: &str) -> Result<Answered, CallError> {
     // A task is asked for where it is worked on.
     let task = talk::task(&work.call.talk);
-    let mut agent = known(host, work, task.map_or(agent_id, |task| task.agent_id.as_str())).await?;
+    let mut agent = known(host, work.workspace, task.map_or(agent_id, |task| task.agent_id.as_str())).await?;
     let mut asked = vec![agent.config.id.clone()];
     loop {
         let error = match ask(host, work, &agent).await {
@@ -54,7 +56,7 @@ pub(crate) async fn call_agent(host: &Arc<Host>, work: &Work, agent_id: &str) ->
             return Err(error);
         }
         info!(run.id = %work.context.run_id, code = %error.code, "Agent `{}` fails; `{other}` is asked in its place", agent.config.id);
-        agent = match known(host, work, &other).await {
+        agent = match known(host, work.workspace, &other).await {
             Ok(agent) => agent,
             Err(missing) => {
                 warn!("`{other}`, which stands in for `{}`, cannot be asked: {missing}", agent.config.id);
@@ -70,8 +72,8 @@ fn may_pass(error: &CallError) -> bool {
     error.class != ErrorClass::Permanent && error.code.starts_with("agent.")
 }
 
-async fn known(host: &Host, work: &Work, id: &str) -> Result<Known, CallError> {
-    let found = host.store.agent_for_call(work.workspace, id).await.map_err(|error| of_store(&error))?;
+async fn known(host: &Host, workspace: WorkspaceId, id: &str) -> Result<Known, CallError> {
+    let found = host.store.agent_for_call(workspace, id).await.map_err(|error| of_store(&error))?;
     let found = found.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{id}`")))?;
     let config = serde_json::from_str(&found.agent.config).map_err(|_| {
         CallError::permanent("agent.bad_config", format!("`{id}` has a configuration of another program"))
@@ -91,7 +93,7 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
         (prompt, suffix) => prompt.or(suffix.map(str::to_owned)),
     };
     let secret = match &config.auth {
-        Some(auth) => Some(secret_of(host, work, &config.id, &auth.secret).await?),
+        Some(auth) => Some(secret_of(host, work.workspace, &config.id, &auth.secret).await?),
         None => None,
     };
     let tools = offers(host, work, step);
@@ -284,13 +286,13 @@ fn usage_of(host: &Host, config: &AgentConfig, model: &ModelSettings, answer: &A
 }
 
 /// The value of a secret, at the moment of the call.
-async fn secret_of(host: &Host, work: &Work, agent_id: &str, name: &str) -> Result<String, CallError> {
-    let sealed = host.store.sealed_secret(work.workspace, name).await.map_err(|error| of_store(&error))?;
+async fn secret_of(host: &Host, workspace: WorkspaceId, agent_id: &str, name: &str) -> Result<String, CallError> {
+    let sealed = host.store.sealed_secret(workspace, name).await.map_err(|error| of_store(&error))?;
     let missing = |detail: &str| {
         CallError::permanent("agent.secret_missing", format!("agent `{agent_id}`: the secret `{name}` {detail}"))
     };
     let sealed = sealed.ok_or_else(|| missing("is not there; `PUT /secrets/:name` sets it"))?;
-    host.sealing.open(work.workspace, name, &sealed).ok_or_else(|| missing("was sealed with another key; set it again"))
+    host.sealing.open(workspace, name, &sealed).ok_or_else(|| missing("was sealed with another key; set it again"))
 }
 
 fn answerer_of(row: &AgentRow) -> Answerer {

@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::agent_call::cancel_task;
 use crate::children::child_id;
 use crate::executor::{self, LEFT_TO_OTHERS, Work};
 use crate::folded::Beginning;
@@ -370,6 +371,9 @@ impl Interpreter {
         self.calls.abort_all();
         if !self.append().await? {
             return Ok(());
+        }
+        for (visit, task) in self.state.tasks_left() {
+            cancel_task(&self.host, &self.run, visit, task);
         }
         let (id, status) = (self.run.id, self.state.status());
         info!(run.id = %id, status = status.as_str(), "Run `{id}` ended: {}", status.as_str());

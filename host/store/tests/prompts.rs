@@ -52,11 +52,11 @@ async fn a_prompt_has_a_bounded_number_of_versions_however_they_are_made() {
     let made = store.make_prompt_version(version("Two.", "2", None)).await.unwrap();
     assert_eq!(made, Some(MadePromptVersion::Same(PROMPT_VERSIONS_MAX)));
 
-    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Three."), "ada").await.unwrap().unwrap();
+    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Three."), "ada", None).await.unwrap().unwrap();
     assert!(matches!(replaced, ReplacedAgent::TooManyPrompts));
     let kept = store.agent(WORKSPACE, "a").await.unwrap().unwrap();
     assert_eq!((kept.version, kept.newest_prompt.as_deref()), (1, Some("Two.")), "nothing was changed");
-    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Two."), "ada").await.unwrap().unwrap();
+    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Two."), "ada", None).await.unwrap().unwrap();
     assert!(matches!(replaced, ReplacedAgent::Done(agent) if agent.version == 2));
 }
 

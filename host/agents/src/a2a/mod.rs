@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use armilla_domain::agent::AgentConfig;
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
+use armilla_domain::talk::REMOTE_ID_BYTES_MAX;
 use armilla_egress::{HeaderMap, HeaderValue, Method, OutboundRequest};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ pub const CARD_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 /// Cards kept at once, a few hundred bytes each: more than the agents that one host calls within [`CARD_AGE_MAX`].
 pub const CARDS_MAX: usize = 256;
 /// In bytes. Agents name tasks by UUIDs mostly, and the journal keeps this of each.
-pub const TASK_ID_BYTES_MAX: usize = 512;
+pub const TASK_ID_BYTES_MAX: usize = REMOTE_ID_BYTES_MAX;
 /// Of what an agent asks: a page or two, since people are shown it.
 pub const QUESTION_CHARS_MAX: usize = 10_000;
 /// How soon a new task is asked for: many end within a second.

@@ -9,7 +9,7 @@ use super::frame::{Open, Work, for_each_frame};
 use super::state::{Call, CallKind, OpenApproval, State};
 use crate::definition::{AgentStep, StepKind};
 use crate::journal::{Event, ScopePath, Visit};
-use crate::talk::{Next, Turn, next};
+use crate::talk::{Next, RemoteTask, Turn, next, task};
 
 /// Characters of a tool's arguments that an approval shows: a person reads them.
 const ARGUMENTS_SHOWN_CHARS_MAX: usize = 4_000;
@@ -137,6 +137,19 @@ impl State {
             Turn::refusal("approval.denied", format!("`{by}` did not allow this call{why}"))
         };
         Some(Event::StepTurn { visit: open.visit.clone(), attempt, turn: Arc::new(turn), signal: None })
+    }
+
+    /// The tasks of agents that nobody waits for any more, once the run has ended.
+    pub fn tasks_left(&self) -> Vec<(Visit, RemoteTask)> {
+        if self.ended.is_none() {
+            return Vec::new();
+        }
+        let open = self.frames.values().filter_map(|frame| frame.open());
+        let talking = open.filter_map(|open| match &open.work {
+            Work::Calling { talk, .. } => Some((open.visit.clone(), task(talk)?.clone())),
+            _ => None,
+        });
+        talking.collect()
     }
 
     /// A task that another run waits for is not ours: the agent is told anew.

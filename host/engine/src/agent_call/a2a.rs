@@ -1,16 +1,24 @@
 //! Agents that make a task of a message: told once, asked until it is done, from whatever host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_agents::{A2aProgress, A2aTask, AgentCall, POLL_FIRST, POLL_MAX};
 use armilla_domain::agent::AgentConfig;
-use armilla_domain::call::CallError;
+use armilla_domain::call::{CallContext, CallError};
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::journal::Visit;
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{RemoteTask, Turn};
+use armilla_store::LeasedRun;
 use chrono::{DateTime, Utc};
+use tracing::{info, warn};
 
-use super::Asked;
+use super::{Asked, Known, known as known_agent, secret_of};
 use crate::host::Host;
+
+/// How long a request to give a task up may take.
+const CANCEL_MAX: Duration = Duration::from_secs(30);
 
 /// Tells the agent its message, asks how far it has got, or tells it what it wanted to know: what is due after the turns so far.
 pub(super) async fn ask(host: &Host, config: &AgentConfig, call: AgentCall<'_>) -> Result<Asked, CallError> {
@@ -60,6 +68,44 @@ fn remembered(config: &AgentConfig, task: A2aTask) -> RemoteTask {
 
 fn known(task: &RemoteTask) -> A2aTask {
     A2aTask { id: task.id.clone(), context_id: task.context_id.clone(), turns: task.turns }
+}
+
+/// Asks an agent to give up a task that its run waits for no more. Whether it does is its own affair, so nobody waits for that.
+pub(crate) fn cancel_task(host: &Arc<Host>, run: &LeasedRun, visit: Visit, task: RemoteTask) {
+    let (host, workspace) = (Arc::clone(host), run.workspace);
+    let context = CallContext {
+        run_id: run.id,
+        run_started_at: run.started_at,
+        step_id: visit.step,
+        visit: visit.number,
+        attempt: 1,
+        turn: 0,
+        timeout: CANCEL_MAX,
+        traceparent: run.traceparent.clone(),
+    };
+    tokio::spawn(async move {
+        let cancelled = cancel(&host, workspace, &context, &task).await;
+        match cancelled {
+            Ok(true) => info!(run.id = %context.run_id, "The task of agent `{}` was cancelled", task.agent_id),
+            Ok(false) => info!(run.id = %context.run_id, "The task of agent `{}` was asked to end", task.agent_id),
+            Err(error) => warn!(run.id = %context.run_id, "The task of agent `{}` goes on: {error}", task.agent_id),
+        }
+    });
+}
+
+async fn cancel(
+    host: &Host,
+    workspace: WorkspaceId,
+    context: &CallContext,
+    task: &RemoteTask,
+) -> Result<bool, CallError> {
+    let Known { config, .. } = known_agent(host, workspace, &task.agent_id).await?;
+    let secret = match &config.auth {
+        Some(auth) => Some(secret_of(host, workspace, &config.id, &auth.secret).await?),
+        None => None,
+    };
+    let call = AgentCall { secret: secret.as_deref(), ..AgentCall::new("", context) };
+    host.agents.a2a_cancel(&config, call, &known(task)).await
 }
 
 /// How often a task of this age will have been asked for, if each wait was twice the one before: what the next wait follows from, on

@@ -90,3 +90,27 @@ async fn a_task_that_fails_is_begun_anew_and_one_that_is_refused_is_not() {
         "{run:#}"
     );
 }
+
+#[tokio::test]
+async fn a_task_whose_run_is_cancelled_is_cancelled_too() {
+    let Some(peer) = peer("1.0", "jsonrpc").await else { return };
+    let server = TestServer::start().await;
+    register(&server.admin, &peer).await;
+    let run = server.admin.start_steps(json!([agent_step("ask", "work on it")])).await;
+    let task = until("the task is recorded", || async {
+        let steps = server.admin.steps(&run).await;
+        let turn = steps.first().and_then(|step| step["turns"].get(0)).cloned();
+        turn.and_then(|turn| turn["task"]["id"].as_str().map(str::to_owned))
+    })
+    .await;
+    server.admin.post(&format!("/runs/{run}/cancel"), &json!({})).await;
+    assert_eq!(server.admin.ended(&run).await["status"], "cancelled");
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": { "id": task } });
+    let client = reqwest::Client::new();
+    until("the agent has given the task up", || async {
+        let request = client.post(format!("{}/a2a", peer.url)).header("a2a-version", "1.0").json(&body);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        (answer["result"]["status"]["state"] == "TASK_STATE_CANCELED").then_some(())
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 
 use armilla_api::auth::Role;
 use armilla_domain::id::WorkspaceId;
+use armilla_testkit::agent::Answer;
 use serde_json::{Value, json};
 
 use crate::harness::TestServer;
@@ -72,4 +73,24 @@ async fn the_versions_of_an_agent_that_is_made_anew_go_on_where_they_ended() {
     server.admin.get("/agents/writer/versions").await.problem(404, "agent.not_found");
     let again = server.admin.post("/agents", &config(2)).await.expect(201);
     assert_eq!(again["agent"]["version"], 2, "a journal that names version 1 means the first one");
+}
+
+#[tokio::test]
+async fn an_agent_is_tried_out_and_one_that_fails_is_told_as_that() {
+    let (server, agent) = TestServer::with_agent().await;
+    agent.answers("At your service.");
+    let member = server.client(Role::Member);
+    let tried = member.post("/agents/scripted/test", &json!({ "message": "Hi" })).await.expect(200)["test"].take();
+    assert_eq!(
+        (&tried["ok"], &tried["output"], &tried["error"]),
+        (&json!(true), &json!("At your service."), &Value::Null)
+    );
+    assert_eq!((&tried["answerer"]["name"], &tried["attempts"]), (&json!("scripted"), &json!(1)), "{tried:#}");
+    assert_eq!(agent.calls()[0].message(), "Hi");
+    agent.answers(Answer::error(401, "no such key"));
+    let tried = member.post("/agents/scripted/test", &json!({})).await.expect(200)["test"].take();
+    assert_eq!((&tried["ok"], &tried["error"]["code"]), (&json!(false), &json!("agent.refused")), "{tried:#}");
+    assert_eq!(agent.calls()[1].message(), "Hello");
+    member.post("/agents/nobody/test", &json!({})).await.problem(404, "agent.not_found");
+    server.client(Role::Viewer).post("/agents/scripted/test", &json!({})).await.problem(403, "auth.role");
 }

@@ -5,7 +5,10 @@ use armilla_testkit::agent::{Answer, ScriptedAgent};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Stream, StreamEvent, TestServer};
+use crate::harness::{Stream, StreamEvent, TestServer, register_example_agents};
+
+/// To the letter.
+const DOCUMENTED: &str = r#"{ "agentId": "research-agent", "message": "Research tidal power" }"#;
 
 async fn chat(server: &TestServer, message: &str) -> Vec<StreamEvent> {
     let request = server.client(Role::Member).request(Method::POST, "/agent/chat/stream");
@@ -35,6 +38,16 @@ async fn an_answer_comes_in_the_pieces_that_the_model_sends_and_then_as_a_whole(
     assert_eq!(agent.calls()[0].body["stream"], true);
     let steps = server.admin.steps(last["runId"].as_str().unwrap()).await;
     assert_eq!(steps[0]["output"], "Good morning.", "it is recorded as any other");
+}
+
+#[tokio::test]
+async fn the_documented_message_is_answered_exactly_as_it_stands() {
+    let server = TestServer::start().await;
+    register_example_agents(&server.admin).await;
+    let request = server.client(Role::Member).request(Method::POST, "/agent/chat/stream");
+    let events = Stream::of(request.header("content-type", "application/json").body(DOCUMENTED)).await.rest().await;
+    assert!(text(&events).starts_with("Notes on tidal power."), "{events:#?}");
+    assert_eq!(events.last().unwrap().data["message"], json!(text(&events)));
 }
 
 #[tokio::test]

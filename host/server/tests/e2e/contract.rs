@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 56] = [
+const PROMISED: [(&str, &str); 61] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -33,6 +33,11 @@ const PROMISED: [(&str, &str); 56] = [
     ("get", "/agents/{id}"),
     ("put", "/agents/{id}"),
     ("delete", "/agents/{id}"),
+    ("get", "/agents/{id}/versions"),
+    ("get", "/agents/{id}/versions/{version}"),
+    ("post", "/agents/{id}/rollback/{version}"),
+    ("post", "/agents/{id}/clone"),
+    ("post", "/agents/{id}/test"),
     ("post", "/agent/chat"),
     ("post", "/agent/chat/stream"),
     ("post", "/pipelines/run"),

@@ -114,13 +114,11 @@ fn a_definition_that_is_not_an_object_or_has_no_steps_is_refused() {
 
 #[test]
 fn what_this_version_does_not_run_is_said_and_not_ignored() {
-    let definition = json!({ "schedule": "daily", "steps": [
-        { "type": "agent", "id": "a", "agentId": "x", "message": "m", "tools": [] },
+    let definition = json!({ "schedule": "daily", "onEvent": {}, "steps": [
+        { "type": "agent", "id": "a", "agentId": "x", "message": "m" },
     ] });
-    assert_eq!(
-        faults(&definition),
-        pairs([("/schedule", "definition.unsupported"), ("/steps/0/tools", "definition.unsupported"),])
-    );
+    let expected = [("/onEvent", "definition.unsupported"), ("/schedule", "definition.unsupported")];
+    assert_eq!(faults(&definition), pairs(expected));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod set;
 mod signals;
 mod switch;
 mod timeouts;
+mod turns;
 mod versions;
 mod waits;
 mod world;
