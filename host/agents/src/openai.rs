@@ -37,7 +37,9 @@ pub(crate) fn request(call: &AgentCall<'_>, model: &ModelSettings, structured: S
         body["temperature"] = json!(temperature);
     }
     if let Some(tokens) = model.max_output_tokens {
-        body["max_tokens"] = json!(tokens);
+        // Its newer models refuse the older name, which is the one that everybody else knows.
+        let name = if model.provider.as_deref() == Some("openai") { "max_completion_tokens" } else { "max_tokens" };
+        body[name] = json!(tokens);
     }
     if !call.tools.is_empty() {
         let tool = |tool: &crate::call::ToolOffer| {
