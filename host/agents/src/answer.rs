@@ -37,6 +37,15 @@ impl AgentAnswer {
     }
 }
 
+/// More tokens than any call has: what says more counts something else.
+const TOKENS_MAX: u64 = 1_000_000_000;
+
+/// Tokens as an agent counts them, by the names that its protocol has for them. An odd account does not spoil the answer.
+pub(crate) fn usage_of(usage: &Value, input: &str, output: &str) -> Option<TokenUsage> {
+    let tokens = |name: &str| usage[name].as_u64().filter(|tokens| *tokens <= TOKENS_MAX);
+    tokens(input).zip(tokens(output)).map(|(input, output)| TokenUsage { input, output })
+}
+
 /// What a model gives a tool: JSON as text, or the text itself where it is none, for the tool to refuse. Nothing is an empty object.
 pub(crate) fn arguments_of(text: &str) -> Value {
     if text.trim().is_empty() {

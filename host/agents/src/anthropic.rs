@@ -8,7 +8,7 @@ use armilla_domain::talk::ToolAsked;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{AgentAnswer, TokenUsage, arguments_of};
+use crate::answer::{AgentAnswer, arguments_of, usage_of};
 use crate::call::AgentCall;
 use crate::conversation::{Said, said};
 use crate::sse::Gathering;
@@ -87,9 +87,7 @@ pub(crate) fn answer(body: &[u8]) -> Result<AgentAnswer, &'static str> {
     if text.is_empty() && calls.is_empty() {
         return Err("its answer has no text in `content`");
     }
-    // An odd account of the tokens does not spoil the answer.
-    let tokens = |name| message.usage[name].as_u64();
-    let usage = tokens("input_tokens").zip(tokens("output_tokens")).map(|(input, output)| TokenUsage { input, output });
+    let usage = usage_of(&message.usage, "input_tokens", "output_tokens");
     Ok(AgentAnswer { calls, usage, model: message.model, ..AgentAnswer::of_text(text) })
 }
 
@@ -167,7 +165,8 @@ impl Gathering for Stream {
             arguments: Arc::new(arguments_of(&input)),
         });
         let calls = calls.collect();
-        let usage = self.input_tokens.zip(self.output_tokens).map(|(input, output)| TokenUsage { input, output });
+        let told = json!({ "input_tokens": self.input_tokens, "output_tokens": self.output_tokens });
+        let usage = usage_of(&told, "input_tokens", "output_tokens");
         let answer = AgentAnswer { calls, usage, model: self.model, ..AgentAnswer::of_text(self.text) };
         self.is_whole.then_some(answer)
     }
@@ -176,6 +175,7 @@ impl Gathering for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::TokenUsage;
 
     #[test]
     fn the_texts_of_a_message_are_one_answer_and_other_blocks_are_left_out() {

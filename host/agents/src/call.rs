@@ -240,10 +240,11 @@ fn read(agent: &AgentConfig, call: &AgentCall<'_>, answer: OutboundAnswer) -> Re
 }
 
 /// The system prompt, and what the answer must be, where no other place of the request says that.
-fn prompt_with_schema<'a>(call: &AgentCall<'a>, structured: StructuredOutput) -> Option<Cow<'a, str>> {
+pub(crate) fn prompt_with_schema<'a>(call: &AgentCall<'a>, structured: StructuredOutput) -> Option<Cow<'a, str>> {
     let prompt = call.system_prompt.map(Cow::Borrowed);
     match call.output_schema {
-        Some(schema) if structured != StructuredOutput::Schema => {
+        // OpenAI gives any JSON only to who asks for it in words, too.
+        Some(schema) if structured != StructuredOutput::Schema || schema.is_any_json() => {
             let instruction = instruction(schema.as_written());
             Some(Cow::Owned(match prompt {
                 Some(prompt) => format!("{prompt}\n\n{instruction}"),

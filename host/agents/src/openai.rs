@@ -8,7 +8,7 @@ use armilla_domain::talk::ToolAsked;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{AgentAnswer, TokenUsage, arguments_of};
+use crate::answer::{AgentAnswer, TokenUsage, arguments_of, usage_of};
 use crate::call::AgentCall;
 use crate::conversation::{Said, said};
 use crate::sse::Gathering;
@@ -104,13 +104,12 @@ pub(crate) fn answer(body: &[u8]) -> Result<AgentAnswer, &'static str> {
         None if !calls.is_empty() => String::new(),
         None => return Err("its answer has no text in `choices[0].message.content`"),
     };
-    Ok(AgentAnswer { calls, usage: usage_of(&completion.usage), model: completion.model, ..AgentAnswer::of_text(text) })
-}
-
-/// An odd account of the tokens does not spoil the answer.
-fn usage_of(usage: &Value) -> Option<TokenUsage> {
-    let tokens = |name: &str| usage[name].as_u64();
-    tokens("prompt_tokens").zip(tokens("completion_tokens")).map(|(input, output)| TokenUsage { input, output })
+    Ok(AgentAnswer {
+        calls,
+        usage: usage_of(&completion.usage, "prompt_tokens", "completion_tokens"),
+        model: completion.model,
+        ..AgentAnswer::of_text(text)
+    })
 }
 
 #[derive(Deserialize)]
@@ -208,7 +207,7 @@ impl Gathering for Stream {
             return Err("it broke its stream off with an error");
         }
         self.model = chunk.model.or(self.model.take());
-        self.usage = usage_of(&chunk.usage).or(self.usage);
+        self.usage = usage_of(&chunk.usage, "prompt_tokens", "completion_tokens").or(self.usage);
         let Some(choice) = chunk.choices.into_iter().next() else { return Ok(None) };
         for CallDelta { index, id, function } in choice.delta.tool_calls.unwrap_or_default() {
             let call = self.calls.entry(index).or_default();

@@ -13,6 +13,8 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Breaker {
     open_for: Duration,
+    /// Whether a call that goes well makes up for the faults before it.
+    forgives: bool,
     state: Mutex<State>,
 }
 
@@ -46,7 +48,12 @@ pub struct Admission<'a> {
 impl Breaker {
     /// A closed one, which refuses calls for `open_for` once it has opened, before it lets one through to try.
     pub fn new(open_for: Duration) -> Self {
-        Self { open_for, state: Mutex::default() }
+        Self { open_for, forgives: false, state: Mutex::default() }
+    }
+
+    /// The same where only faults in a row count: of what is asked very often, some calls fail in any minute.
+    pub fn forgiving(open_for: Duration) -> Self {
+        Self { forgives: true, ..Self::new(open_for) }
     }
 
     /// Lets a call through.
@@ -84,6 +91,9 @@ impl Admission<'_> {
         }
         let State::Closed { faults } = &mut *state else { return false };
         if !faulty {
+            if self.breaker.forgives {
+                faults.clear();
+            }
             return false;
         }
         while faults.front().is_some_and(|fault| now.duration_since(*fault) > WINDOW) {
@@ -138,6 +148,17 @@ mod tests {
         assert!(breaker.admit(at(40)).is_err());
         breaker.admit(at(66)).unwrap().settle(at(66), false);
         assert!(!fault(&breaker, at(67)), "it counts anew");
+    }
+
+    #[test]
+    fn one_that_forgives_counts_faults_in_a_row() {
+        let (breaker, now) = (Breaker::forgiving(OPEN_FOR), Instant::now());
+        for _ in 0..3 {
+            (0..4).for_each(|_| assert!(!fault(&breaker, now)));
+            breaker.admit(now).unwrap().settle(now, false);
+        }
+        (0..4).for_each(|_| assert!(!fault(&breaker, now)));
+        assert!(fault(&breaker, now));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const TOOL_ROUNDS_DEFAULT: u32 = 5;
 pub const TOOL_ROUNDS_MAX: u32 = 50;
 /// Tool calls that a model may ask for at once: far more than one answer needs, and each is made in turn.
 pub const TOOL_CALLS_AT_ONCE_MAX: usize = 32;
+/// What the codes of tasks that have ended, or that the agent does not know, begin with.
+pub const OF_TASKS: &str = "agent.task_";
 /// The code of a task that has ended badly and may be begun anew.
 pub const TASK_FAILED: &str = "agent.task_failed";
 /// Bytes of the id that a model gives a tool call, or an agent a task.

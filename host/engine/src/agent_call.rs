@@ -14,9 +14,10 @@ use armilla_domain::definition::{AgentStep, StepKind};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::run::Answered;
-use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, Turn, was_refused};
+use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, RemoteTask, Turn, was_refused};
 use armilla_domain::template::Scope;
 use armilla_store::{AgentForCall, AgentRow, StoreError};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -46,13 +47,18 @@ pub(crate) async fn call_agent(host: &Arc<Host>, work: &Work, agent_id: &str) ->
     let task = talk::task(&work.call.talk);
     let mut agent = known(host, work.workspace, task.map_or(agent_id, |task| task.agent_id.as_str())).await?;
     let mut asked = vec![agent.config.id.clone()];
+    // What stands in shares the time of the attempt.
+    let until = Instant::now() + work.context.timeout;
+    if let Some(Turn::TaskBegun { task, at }) = work.call.talk.last().map(|turn| &**turn) {
+        return ask_for_task(host, work, &agent, task, *at).await;
+    }
     loop {
-        let error = match ask(host, work, &agent).await {
+        let error = match ask(host, work, &agent, until).await {
             Err(error) if may_pass(&error) && task.is_none() => error,
             settled => return settled,
         };
         let Some(other) = agent.config.fallback_agent_id.clone() else { return Err(error) };
-        if asked.len() >= AGENTS_ASKED_MAX || asked.contains(&other) {
+        if asked.len() >= AGENTS_ASKED_MAX || asked.contains(&other) || until <= Instant::now() {
             return Err(error);
         }
         info!(run.id = %work.context.run_id, code = %error.code, "Agent `{}` fails; `{other}` is asked in its place", agent.config.id);
@@ -81,8 +87,32 @@ async fn known(host: &Host, workspace: WorkspaceId, id: &str) -> Result<Known, C
     Ok(Known { found, config })
 }
 
+/// Asks for a task that is under way: no new call of the agent, so neither its limits nor its prompt have a say in it.
+async fn ask_for_task(
+    host: &Arc<Host>,
+    work: &Work,
+    agent: &Known,
+    task: &RemoteTask,
+    at: DateTime<Utc>,
+) -> Result<Answered, CallError> {
+    let Known { found, config } = agent;
+    let secret = match &config.auth {
+        Some(auth) => Some(secret_of(host, work.workspace, &config.id, &auth.secret).await?),
+        None => None,
+    };
+    check_lease(work)?;
+    let call = AgentCall { secret: secret.as_deref(), ..AgentCall::new("", &work.context) };
+    match a2a::poll(host, config, call, task, at).await? {
+        Asked::Goes(on) => Ok(on),
+        Asked::Answered(answer) => {
+            let (step, input) = (work.agent_step()?, &*work.call.input);
+            take(step, input, &found.agent, &work.call.talk, answer, None)
+        }
+    }
+}
+
 /// Asks one agent once, unless its endpoint is left alone or its limits are reached.
-async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, CallError> {
+async fn ask(host: &Arc<Host>, work: &Work, agent: &Known, until: Instant) -> Result<Answered, CallError> {
     let Known { found, config } = agent;
     let step = work.agent_step()?;
     let input = &*work.call.input;
@@ -100,12 +130,11 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     // A step knows best what it wants, and then the version of the prompt that was written for it.
     let model = step.model.as_ref().map_or_else(|| prompt.model.clone(), |own| prompt.model.overridden_by(own));
     let body = mapped_body(host, work, config, system_prompt.as_deref())?;
-    let began = Instant::now();
-    let _place = Place::take(host, work, config).await?;
-    let mut context = work.context.clone();
-    context.timeout = context.timeout.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
     let breaker = host.circuits.of(work.workspace, &config.endpoint);
     let admission = breaker.admit(Instant::now().into_std()).map_err(|left| left_alone(&config.id, left))?;
+    let _place = Place::take(host, work, config, until).await?;
+    let mut context = work.context.clone();
+    context.timeout = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let tell = |text: &str| host.deltas.tell(work.context.run_id, text);
     let call = AgentCall {
         system_prompt: system_prompt.as_deref(),
@@ -122,10 +151,12 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known) -> Result<Answered, C
     check_lease(work)?;
     let asked_at = Instant::now();
     let answer = match config.protocol {
-        AgentProtocol::A2a => a2a::ask(host, config, call).await,
+        AgentProtocol::A2a => a2a::tell(host, config, call).await,
         _ => host.agents.call(config, call).await.map(Asked::Answered),
     };
-    if admission.settle(Instant::now().into_std(), answer.as_ref().is_err_and(speaks_against_the_endpoint)) {
+    let had_its_time = context.timeout >= work.context.timeout / 2;
+    let is_fault = answer.as_ref().is_err_and(|error| speaks_against_the_endpoint(error, had_its_time));
+    if admission.settle(Instant::now().into_std(), is_fault) {
         warn!(agent.id = %config.id, "The endpoint of agent `{}` failed too often and is left alone for a while", config.id);
     }
     let usage = match &answer {

@@ -188,7 +188,12 @@ impl Engine {
         display_name: Option<&str>,
         by: &str,
     ) -> Result<AgentView, CommandError> {
-        let AgentView { config, .. } = self.agent(workspace, id).await?;
+        let AgentView { mut config, .. } = self.agent(workspace, id).await?;
+        // Labels are the original's own, so the copy begins with what its label chose.
+        if config.prompt_label.take().is_some() {
+            let found = self.host.store.agent_for_call(workspace, id).await?;
+            config.system_prompt_template = found.and_then(|found| found.prompt).map(|prompt| prompt.system_prompt);
+        }
         let mut copy = serde_json::to_value(&config).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         copy["id"] = Value::String(new_id.to_owned());
         if let Some(name) = display_name {

@@ -56,7 +56,7 @@ impl Work {
             step_id: step.id.clone(),
             visit: call.visit.number,
             attempt: call.attempt,
-            turn: call.talk.len() as u32,
+            turn: call.turn,
             timeout: left.map_or(timeout, |left| timeout.min(left)).max(Duration::from_millis(1)),
             traceparent: run.traceparent.clone(),
         };

@@ -44,6 +44,7 @@ impl Host {
         }
         // Those who were abandoned were told so by the entry that did it.
         state.take_abandoned();
+        state.take_abandoned_tasks();
         Ok(state)
     }
 }

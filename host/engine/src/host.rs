@@ -436,6 +436,7 @@ async fn look_after_partitions(host: Arc<Host>) {
             host.store.delete_old_events(EVENTS_KEPT_DAYS),
             host.store.delete_unused_components(),
             host.store.drop_empty_journal_partitions(),
+            host.store.delete_unused_ad_hoc_workflows(),
         );
         if let Err(error) = swept {
             warn!("Old events, components and partitions could not be removed: {error}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use armilla_domain::journal::{Entry, Event, Failure, Visit};
 use armilla_domain::run::{Answered, Attempt, Call, CallKind, RunStatus, State};
+use armilla_domain::talk::RemoteTask;
 use armilla_store::{LeasedRun, Line, StoreError};
 use chrono::{DateTime, Utc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -42,6 +43,8 @@ pub(crate) struct Interpreter {
     /// Calls under way, by visit, and how to let each go.
     pub(crate) begun: HashMap<Visit, (Call, AbortHandle)>,
     pub(crate) hold: Hold,
+    /// Tasks of agents that are to be given up as soon as it is durable that nobody waits for them.
+    abandoned_tasks: Vec<(Visit, RemoteTask)>,
     /// Since when the run is driven here.
     began: Instant,
     /// Whether there may be messages that were not read yet.
@@ -96,7 +99,13 @@ impl Interpreter {
             started_at: run.started_at,
         };
         let state = host.fold(beginning, &journal).await?;
-        let pending = Pending::new(&run, Vec::new(), state.approvals());
+        // What was asked before a retry was taken back, and nobody was asked yet since.
+        let is_reopened = matches!(
+            journal.last().map(|entry| &entry.event),
+            Some(Event::RunRetried { .. } | Event::RunForked { .. })
+        );
+        let asked = if is_reopened { Vec::new() } else { state.approvals() };
+        let pending = Pending::new(&run, Vec::new(), asked);
         Self::new(host, hold, run, state, pending, true).drive().await
     }
 
@@ -113,6 +122,7 @@ impl Interpreter {
             calls,
             begun,
             hold,
+            abandoned_tasks: Vec::new(),
             began: Instant::now(),
             is_told,
             told_at: None,
@@ -351,6 +361,7 @@ impl Interpreter {
             "`{}` of `{}`", event.kind(), self.run.id);
         self.pending.push(self.host.clock.now(), event);
         self.pending.abandon(self.state.take_abandoned());
+        self.abandoned_tasks.extend(self.state.take_abandoned_tasks());
         self.pending_since.get_or_insert_with(Instant::now);
     }
 
@@ -360,10 +371,16 @@ impl Interpreter {
 
     async fn append_and(&mut self, let_go: Option<Option<DateTime<Utc>>>) -> Result<bool, StoreError> {
         self.pending_since = None;
-        tokio::select! {
-            held = self.pending.append(&self.host, &self.state, let_go) => held,
-            () = self.hold.lost.cancelled() => Ok(false),
+        let held = tokio::select! {
+            held = self.pending.append(&self.host, &self.state, let_go) => held?,
+            () = self.hold.lost.cancelled() => false,
+        };
+        if held {
+            for (visit, task) in std::mem::take(&mut self.abandoned_tasks) {
+                cancel_task(&self.host, &self.run, visit, task);
+            }
         }
+        Ok(held)
     }
 
     async fn end(mut self) -> Result<(), StoreError> {
@@ -371,9 +388,6 @@ impl Interpreter {
         self.calls.abort_all();
         if !self.append().await? {
             return Ok(());
-        }
-        for (visit, task) in self.state.tasks_left() {
-            cancel_task(&self.host, &self.run, visit, task);
         }
         let (id, status) = (self.run.id, self.state.status());
         info!(run.id = %id, status = status.as_str(), "Run `{id}` ended: {}", status.as_str());

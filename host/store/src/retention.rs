@@ -25,6 +25,34 @@ impl Store {
         Ok(removed.fetch_one(&self.pool).await? as u64)
     }
 
+    /// Removes workflows that were made of requests and have no run any more, a day after they were made at the earliest. Says how many.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_unused_ad_hoc_workflows(&self) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let removed = sqlx::query_scalar!(
+            r#"with unused as (
+                select w.id from workflows w
+                where w.origin is not null and w.created_at < now() - interval '1 day'
+                    and not exists (select from runs r where r.workflow_id = w.id)
+                for update skip locked
+            ), versions as (delete from workflow_versions v using unused where v.workflow_id = unused.id returning v.workflow_id)
+            select count(*) as "removed!" from versions"#
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            "delete from workflows w where w.origin is not null
+            and not exists (select from workflow_versions v where v.workflow_id = w.id)
+            and not exists (select from runs r where r.workflow_id = w.id)"
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(removed as u64)
+    }
+
     /// Drops the journal's partitions of months of which no run is left, without stopping anybody for longer than two seconds.
     ///
     /// # Errors

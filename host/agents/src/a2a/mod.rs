@@ -26,7 +26,7 @@ pub(crate) use self::cards::Cards;
 use self::task::Reading;
 use self::wire::Operation;
 use crate::answer::AgentAnswer;
-use crate::call::{AgentCall, Agents, url_of};
+use crate::call::{AgentCall, Agents, prompt_with_schema, url_of};
 use crate::{ANSWER_BYTES_MAX, failure, headers};
 
 /// A card is a page of JSON; larger ones describe hundreds of skills, none of which is read here.
@@ -172,10 +172,14 @@ impl Agents {
         if model.asks_for_anything() {
             return Err(fault::of_model(&agent.id));
         }
+        if !call.tools.is_empty() {
+            return Err(failure::of_tools(&agent.id));
+        }
+        let prompt = prompt_with_schema(call, agent.structured_output());
         let turns = task.map_or(1, |task| task.turns.saturating_add(1));
         let operation = Operation::Send {
             message_id: &message_id(call.context, turns),
-            texts: [call.system_prompt, Some(call.message)],
+            texts: [prompt.as_deref(), Some(call.message)],
             task,
         };
         let (interface, answer) = self.exchange(agent, call, &operation, limit).await?;

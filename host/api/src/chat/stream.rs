@@ -1,6 +1,7 @@
 //! A chat whose answer comes in pieces: server-sent events.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use armilla_domain::id::{RunId, WorkspaceId};
@@ -27,6 +28,8 @@ use crate::state::ApiState;
 
 /// How long one look at the run waits for its end; the stream goes on as long as the run does.
 const LOOK: Duration = Duration::from_secs(60);
+/// How long a look rests that found nothing.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often a stream that has nothing to say shows that it is there: proxies cut what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -77,7 +80,7 @@ pub(crate) async fn chat_in_pieces(
     let run = started.run.id;
     let (engine, workspace) = (state.engine, caller.workspace);
     let at = Place::Beginning;
-    let follower = Follower { engine, workspace, run, agent_id, pieces, told: false, at, _place: place };
+    let follower = Follower { engine, workspace, run, agent_id, pieces, look: None, told: false, at, _place: place };
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -101,12 +104,16 @@ enum Place {
     Over,
 }
 
+type Look = Pin<Box<dyn Future<Output = Result<(RunView, Vec<StageRecord>), CommandError>> + Send>>;
+
 struct Follower {
     engine: Engine,
     workspace: WorkspaceId,
     run: RunId,
     agent_id: String,
     pieces: AnswerPieces,
+    /// How the run stands, once it has ended or [`LOOK`] is over: looked for once, however many pieces come meanwhile.
+    look: Option<Look>,
     /// Whether a piece was told already.
     told: bool,
     at: Place,
@@ -122,22 +129,34 @@ impl Follower {
                     return Some(event("run", &ChatPieceBody { run_id: Some(self.run), text: None }));
                 }
                 Place::Middle => {
-                    let ended = self.engine.ended_pipeline(self.workspace, self.run, LOOK);
+                    let look = self.look.get_or_insert_with(|| {
+                        let (engine, workspace, run) = (self.engine.clone(), self.workspace, self.run);
+                        Box::pin(async move { engine.ended_pipeline(workspace, run, LOOK).await })
+                    });
                     tokio::select! {
                         biased;
                         text = self.pieces.next() => {
                             self.at = Place::Middle;
                             return Some(self.delta(text));
                         }
-                        ended = ended => match ended {
-                            Ok((run, _)) if !run.status.is_final() => self.at = Place::Middle,
-                            Ok((run, stages)) => self.at = Place::Ended(Box::new((run, stages))),
-                            Err(CommandError::Store(error)) if error.is_unavailable() => {
-                                tokio::time::sleep(Duration::from_secs(1)).await;
-                                self.at = Place::Middle;
+                        ended = look => {
+                            self.look = None;
+                            match ended {
+                                Ok((run, stages)) if run.status.is_final() => {
+                                    self.at = Place::Ended(Box::new((run, stages)));
+                                }
+                                // A host that stops waits for nobody's end: another one goes on with the run.
+                                Ok(_) => {
+                                    tokio::time::sleep(PAUSE).await;
+                                    self.at = Place::Middle;
+                                }
+                                Err(CommandError::Store(error)) if error.is_unavailable() => {
+                                    tokio::time::sleep(PAUSE).await;
+                                    self.at = Place::Middle;
+                                }
+                                Err(error) => return Some(problem(error.into())),
                             }
-                            Err(error) => return Some(problem(error.into())),
-                        },
+                        }
                     }
                 }
                 Place::Ended(ended) => {

@@ -138,6 +138,9 @@ pub(super) fn read_agent(value: &Value, faults: &mut Vec<Fault>) -> Option<Agent
             fields.fault(key, "agent.pointless", "only what the protocol `http` sends and reads can be mapped");
         }
     }
+    if request.as_ref().is_some_and(|request| !is_too_deep(request) && has_nul(request)) {
+        fields.fault("request", "agent.value", "`request` has the character U+0000, which nothing here can keep");
+    }
     if request.as_ref().is_some_and(|request| is_too_deep(request) || request.to_string().len() > MAPPING_BYTES_MAX) {
         let detail =
             format!("`request` is JSON of at most {MAPPING_BYTES_MAX} bytes, nested at most {JSON_DEPTH_MAX} deep");
@@ -252,6 +255,16 @@ pub(crate) fn is_kebab_case(id: &str) -> bool {
     id.split('-').all(|word| {
         !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
     })
+}
+
+/// Whether a string of it, at any depth, has the character U+0000.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, field)| key.contains('\0') || has_nul(field)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 pub(super) fn endpoint_fault(text: &str) -> Option<&'static str> {

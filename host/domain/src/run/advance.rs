@@ -15,7 +15,7 @@ use crate::call::CallError;
 use crate::definition::{Condition, OnError, StepIndex, StepKind, Target, Wait};
 use crate::id::RunId;
 use crate::journal::{Failure, ScopePath, Variables, Visit};
-use crate::talk::TASK_FAILED;
+use crate::talk::{OF_TASKS, TASK_FAILED, task};
 
 impl State {
     pub(super) fn started(&mut self, visit: &Visit, input: &Arc<Value>, deadline: Option<DateTime<Utc>>) {
@@ -27,7 +27,7 @@ impl State {
             StepKind::Wait(Wait::Event { .. }) => Work::Listening,
             StepKind::Wait(_) => Work::Sleeping,
             StepKind::Approval(_) => Work::Asking { input: Arc::clone(input) },
-            _ => Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input), talk: Vec::new() },
+            _ => Work::Calling { attempt: 1, not_before: None, input: Arc::clone(input), talk: Vec::new(), dropped: 0 },
         };
         let open = Open { step, visit: visit.clone(), deadline, work };
         self.set_cursor(&visit.scope, Cursor::In(open));
@@ -36,15 +36,17 @@ impl State {
 
     pub(super) fn attempt_failed(&mut self, visit: &Visit, attempt: u32, retry_at: DateTime<Utc>, error: &CallError) {
         let Some(open) = self.open_visit(visit) else { return };
-        let (input, talk) = match &mut open.work {
+        let (input, talk, dropped) = match &mut open.work {
             // What was said to a task that is no more is said anew.
-            Work::Calling { input, .. } if error.code == TASK_FAILED => (input, Vec::new()),
-            Work::Calling { input, talk, .. } => (input, std::mem::take(talk)),
-            Work::Child { input, .. } => (input, Vec::new()),
+            Work::Calling { input, talk, dropped, .. } if error.code == TASK_FAILED => {
+                (input, Vec::new(), *dropped + talk.len() as u32)
+            }
+            Work::Calling { input, talk, dropped, .. } => (input, std::mem::take(talk), *dropped),
+            Work::Child { input, .. } => (input, Vec::new(), 0),
             _ => return,
         };
         let input = Arc::clone(input);
-        open.work = Work::Calling { attempt: attempt + 1, not_before: Some(retry_at), input, talk };
+        open.work = Work::Calling { attempt: attempt + 1, not_before: Some(retry_at), input, talk, dropped };
     }
 
     pub(super) fn child_started(&mut self, visit: &Visit, run: RunId) {
@@ -113,6 +115,9 @@ impl State {
 
     pub(super) fn failed(&mut self, visit: &Visit, error: &Failure) {
         let workflow = Arc::clone(&self.workflow);
+        if !error.code.starts_with(OF_TASKS) {
+            self.let_go_of_task(visit);
+        }
         let current = self.open_visit(visit).map(|open| open.step);
         // A step whose input could not even be rendered was begun and ended by this one entry.
         let Some(step) = current.or_else(|| self.begin(visit)) else { return };
@@ -264,8 +269,12 @@ impl State {
     /// Runs that were started inside and that nobody waits for now.
     fn abandon(&mut self, nested: &BTreeMap<ScopePath, Frame>) {
         for frame in nested.values() {
-            if let Some(Open { work: Work::Child { run, .. }, .. }) = frame.open() {
-                self.abandoned.push(*run);
+            match frame.open() {
+                Some(Open { work: Work::Child { run, .. }, .. }) => self.abandoned.push(*run),
+                Some(Open { work: Work::Calling { talk, .. }, visit, .. }) => {
+                    self.abandoned_tasks.extend(task(talk).map(|task| (visit.clone(), task.clone())));
+                }
+                _ => {}
             }
         }
     }

@@ -95,8 +95,8 @@ pub(super) struct Open {
 
 #[derive(Debug)]
 pub(super) enum Work {
-    /// The outside world owes an answer.
-    Calling { attempt: u32, not_before: Option<DateTime<Utc>>, input: Arc<Value>, talk: Vec<Arc<Turn>> },
+    /// The outside world owes an answer. `dropped` is how many turns were taken before those in `talk`, with a task that is no more.
+    Calling { attempt: u32, not_before: Option<DateTime<Utc>>, input: Arc<Value>, talk: Vec<Arc<Turn>>, dropped: u32 },
     /// Another run is under way.
     Child { attempt: u32, run: RunId, input: Arc<Value> },
     /// Lets time pass.

@@ -36,7 +36,7 @@ pub struct AttemptRecord {
     pub duration_ms: Option<u64>,
     /// What was measured of a call that ended well.
     pub measured: Option<Measured>,
-    /// What went on between an agent and its step, with the time of each turn.
+    /// What went on between an agent and its step in this attempt, with the time of each turn.
     pub turns: Vec<(DateTime<Utc>, Arc<Turn>)>,
     /// The system prompt that an agent was called with.
     pub prompt: Option<PromptUse>,
@@ -88,7 +88,6 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                         input: Arc::clone(&same.input),
                         attempt: same.attempt,
                         child: same.child,
-                        turns: same.turns.clone(),
                         ..begun(visit, *at)
                     },
                 );
@@ -116,13 +115,8 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
                 });
                 (record.finished_at, record.duration_ms) = (Some(*at), Some(*duration_ms));
                 record.prompt = error.prompt.as_deref().cloned();
-                let next = AttemptRecord {
-                    input: Arc::clone(&record.input),
-                    attempt: attempt + 1,
-                    // What was said so far goes on, but with a task that is no more.
-                    turns: if error.code == talk::TASK_FAILED { Vec::new() } else { record.turns.clone() },
-                    ..begun(visit, *retry_at)
-                };
+                let next =
+                    AttemptRecord { input: Arc::clone(&record.input), attempt: attempt + 1, ..begun(visit, *retry_at) };
                 records.push(next);
                 open.insert(visit, records.len() - 1);
                 last.insert(visit, records.len() - 1);
@@ -165,25 +159,39 @@ pub fn history(journal: &[Entry]) -> Vec<AttemptRecord> {
 /// As [`history`], each attempt with the type of its step in `workflow`; what waits for a time, an event, a decision or another
 /// run is shown to wait.
 pub fn history_of(workflow: &Workflow, journal: &[Entry]) -> Vec<(AttemptRecord, &'static str)> {
+    let mut records = history(journal);
+    let waiting: Vec<bool> = (0..records.len()).map(|index| waits(workflow, &records, index)).collect();
+    for (record, waits) in records.iter_mut().zip(waiting) {
+        if waits {
+            record.status = AttemptStatus::Waiting;
+        }
+    }
     let kind_of = |record: &AttemptRecord| {
         workflow.step_index(&record.visit.step).map_or("", |index| workflow.steps[index].kind.name())
     };
-    let shown = history(journal).into_iter().map(|mut record| {
-        let kind = kind_of(&record);
-        let waits = match workflow.step_index(&record.visit.step).map(|index| &workflow.steps[index].kind) {
-            Some(StepKind::Wait(_) | StepKind::Approval(_) | StepKind::Workflow(_)) => true,
-            Some(StepKind::Agent(agent)) => {
-                let talk: Vec<_> = record.turns.iter().map(|(_, turn)| Arc::clone(turn)).collect();
-                talk::waits_for_somebody(&talk, agent)
+    records.into_iter().map(|record| (kind_of(&record), record)).map(|(kind, record)| (record, kind)).collect()
+}
+
+/// Whether what is under way waits for a time, an event, a decision or another run.
+fn waits(workflow: &Workflow, records: &[AttemptRecord], index: usize) -> bool {
+    let record = &records[index];
+    if record.status != AttemptStatus::Running {
+        return false;
+    }
+    match workflow.step_index(&record.visit.step).map(|index| &workflow.steps[index].kind) {
+        Some(StepKind::Wait(_) | StepKind::Approval(_) | StepKind::Workflow(_)) => true,
+        Some(StepKind::Agent(agent)) => {
+            let mut talk = Vec::new();
+            for earlier in records[..=index].iter().filter(|earlier| earlier.visit == record.visit) {
+                talk.extend(earlier.turns.iter().map(|(_, turn)| Arc::clone(turn)));
+                if earlier.error.as_ref().is_some_and(|error| error.code == talk::TASK_FAILED) {
+                    talk.clear();
+                }
             }
-            _ => false,
-        };
-        if record.status == AttemptStatus::Running && waits {
-            record.status = AttemptStatus::Waiting;
+            talk::waits_for_somebody(&talk, agent)
         }
-        (record, kind)
-    });
-    shown.collect()
+        _ => false,
+    }
 }
 
 fn begun(visit: &Visit, at: DateTime<Utc>) -> AttemptRecord {

@@ -142,10 +142,10 @@ impl State {
     pub(super) fn is_called(&self, call: &Call) -> bool {
         let open = self.frames.get(&call.visit.scope).and_then(|frame| frame.open());
         let attempt = open.filter(|open| open.visit == call.visit).and_then(|open| match open.work {
-            Work::Calling { attempt, ref talk, .. } => Some((attempt, talk.len())),
+            Work::Calling { attempt, ref talk, dropped, .. } => Some((attempt, dropped + talk.len() as u32)),
             _ => None,
         });
-        self.ended.is_none() && attempt == Some((call.attempt, call.talk.len()))
+        self.ended.is_none() && attempt == Some((call.attempt, call.turn))
     }
 
     /// The entry of a run that took longer than it may.

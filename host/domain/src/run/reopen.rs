@@ -39,17 +39,20 @@ impl State {
         // What the original run waits for is not ours: each is asked, started and called again. What had failed in it goes on as
         // after a retry, so that a fork can be taken of any run at any entry.
         self.give_up_children(true);
-        self.forget_remote_tasks();
+        self.take_leave_back();
         self.go_on_anew(vars, since);
     }
 
     fn go_on_anew(&mut self, vars: &Variables, since: DateTime<Utc>) {
         (self.ended, self.ending, self.is_paused) = (None, None, false);
         (self.executions, self.since) = (0, since);
+        self.reopened += 1;
+        self.forget_remote_tasks();
         self.extend_deadlines(since);
         self.set_variables(vars);
         self.reopen(&ScopePath::default());
         self.abandoned.clear();
+        self.abandoned_tasks.clear();
     }
 
     /// Whether the run could go on with another version of its definition.

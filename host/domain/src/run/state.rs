@@ -13,7 +13,7 @@ use crate::definition::{ListIndex, MAIN_LIST, StepIndex, StepKind, Workflow};
 use crate::id::{RunId, WorkflowId};
 use crate::journal::{Event, Failure, Measured, ScopePath, Signal, Usage, Variables, Visit};
 use crate::plugin::Pin;
-use crate::talk::Turn;
+use crate::talk::{RemoteTask, Turn};
 use crate::template::Scope;
 
 /// What a run is told about itself, the same at every replay.
@@ -51,6 +51,9 @@ pub struct State {
     /// Since when the run's own timeout counts.
     pub(super) since: DateTime<Utc>,
     pub(super) abandoned: Vec<RunId>,
+    pub(super) abandoned_tasks: Vec<(Visit, RemoteTask)>,
+    /// How often the run was retried or begun from another one: what was asked before is asked anew.
+    pub(super) reopened: u32,
     usage: Option<Usage>,
     /// How a step decided that the run ends.
     pub(super) ending: Option<Ending>,
@@ -102,6 +105,8 @@ pub struct Call {
     pub input: Arc<Value>,
     /// What was said in the visit so far; empty for all but the calls of an agent step.
     pub talk: Vec<Arc<Turn>>,
+    /// How many turns the visit has taken in all, those with tasks that are no more among them.
+    pub turn: u32,
     /// What is called.
     pub kind: CallKind,
 }
@@ -158,6 +163,8 @@ impl State {
             signals_received: 0,
             is_paused: false,
             abandoned: Vec::new(),
+            abandoned_tasks: Vec::new(),
+            reopened: 0,
             usage: None,
             ending: None,
             ended: None,
@@ -291,7 +298,7 @@ impl State {
         }
         let open = self.frames.values().filter_map(|frame| frame.open());
         let calling = open.filter_map(|open| match &open.work {
-            Work::Calling { attempt, not_before, input, talk } => {
+            Work::Calling { attempt, not_before, input, talk, dropped } => {
                 let (kind, input) = self.call_kind(open.step, input, talk)?;
                 Some(Call {
                     visit: open.visit.clone(),
@@ -301,6 +308,7 @@ impl State {
                     deadline: open.deadline,
                     input,
                     talk: talk.clone(),
+                    turn: *dropped + talk.len() as u32,
                     kind,
                 })
             }
@@ -405,6 +413,10 @@ impl State {
     fn end(&mut self, status: RunStatus, output: Value, error: Option<Failure>) {
         let children = self.children().into_iter().map(|(_, run)| run);
         self.abandoned.extend(children);
+        let open: Vec<Visit> = self.frames.values().filter_map(|frame| Some(frame.open()?.visit.clone())).collect();
+        for visit in open {
+            self.let_go_of_task(&visit);
+        }
         self.ended = Some(Ended { status, output, error });
     }
 }

@@ -40,8 +40,12 @@ pub(super) fn listens(work: &Work) -> bool {
 }
 
 /// Under which name an approval of a tool call is asked and given: that of its turn inside the visit.
-fn approval_of_turn(visit: &Visit, turn: usize) -> Visit {
-    let scope = ScopePath::inside(visit, format_args!("turn{turn}"));
+fn approval_of_turn(visit: &Visit, turn: usize, reopened: u32) -> Visit {
+    let scope = match reopened {
+        0 => ScopePath::inside(visit, format_args!("turn{turn}")),
+        // The question was taken back when the run ended, and is another one now.
+        _ => ScopePath::inside(visit, format_args!("turn{turn}-{reopened}")),
+    };
     Visit { scope, step: visit.step.clone(), number: visit.number }
 }
 
@@ -98,7 +102,7 @@ impl State {
         let shown: String = arguments.chars().take(ARGUMENTS_SHOWN_CHARS_MAX).collect();
         let cut = if shown.len() < arguments.len() { " …" } else { "" };
         Some(OpenApproval {
-            visit: approval_of_turn(&open.visit, talk.len()),
+            visit: approval_of_turn(&open.visit, talk.len(), self.reopened),
             message: format!("Agent `{}` wants to call `{}` with {shown}{cut}", agent.agent_id, tool.tool_name),
             approvers: tool.approvers.clone().unwrap_or_default(),
             expires_at: open.deadline,
@@ -124,7 +128,7 @@ impl State {
         let open = self.frames.values().filter_map(|frame| frame.open());
         let (open, attempt) = open.into_iter().find_map(|open| match &open.work {
             Work::Calling { attempt, talk, .. }
-                if approval_of_turn(&open.visit, talk.len()) == *visit && self.waits_for_leave(open) =>
+                if approval_of_turn(&open.visit, talk.len(), self.reopened) == *visit && self.waits_for_leave(open) =>
             {
                 Some((open, *attempt))
             }
@@ -139,25 +143,37 @@ impl State {
         Some(Event::StepTurn { visit: open.visit.clone(), attempt, turn: Arc::new(turn), signal: None })
     }
 
-    /// The tasks of agents that nobody waits for any more, once the run has ended.
-    pub fn tasks_left(&self) -> Vec<(Visit, RemoteTask)> {
-        if self.ended.is_none() {
-            return Vec::new();
-        }
-        let open = self.frames.values().filter_map(|frame| frame.open());
-        let talking = open.filter_map(|open| match &open.work {
-            Work::Calling { talk, .. } => Some((open.visit.clone(), task(talk)?.clone())),
-            _ => None,
-        });
-        talking.collect()
+    /// The tasks of agents that this run waits for no more, with the visits that did, since the last time this was asked.
+    pub fn take_abandoned_tasks(&mut self) -> Vec<(Visit, RemoteTask)> {
+        std::mem::take(&mut self.abandoned_tasks)
     }
 
-    /// A task that another run waits for is not ours: the agent is told anew.
+    /// Nobody waits for the task of this visit any more, if it has one.
+    pub(super) fn let_go_of_task(&mut self, visit: &Visit) {
+        if let Some(Open { work: Work::Calling { talk, .. }, .. }) = self.open_visit(visit)
+            && let Some(task) = task(talk)
+        {
+            let left = (visit.clone(), task.clone());
+            self.abandoned_tasks.push(left);
+        }
+    }
+
+    /// A tool call that somebody allowed in another run is not allowed in this one.
+    pub(super) fn take_leave_back(&mut self) {
+        for_each_frame(&mut self.frames, &mut |_, frame| {
+            if let Some(Open { work: Work::Calling { talk, .. }, .. }) = frame.kept_mut() {
+                talk.pop_if(|turn| matches!(**turn, Turn::ToolAllowed { .. }));
+            }
+        });
+    }
+
+    /// Tasks that were given up are begun anew, and those of another run are not ours: the agent is told again.
     pub(super) fn forget_remote_tasks(&mut self) {
         for_each_frame(&mut self.frames, &mut |_, frame| {
-            if let Some(Open { work: Work::Calling { talk, .. }, .. }) = frame.kept_mut()
-                && talk.iter().any(|turn| matches!(**turn, Turn::TaskBegun { .. } | Turn::InputRequired { .. }))
+            if let Some(Open { work: Work::Calling { talk, dropped, .. }, .. }) = frame.kept_mut()
+                && task(talk).is_some()
             {
+                *dropped += talk.len() as u32;
                 talk.clear();
             }
         });

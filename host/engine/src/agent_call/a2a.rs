@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_agents::{A2aProgress, A2aTask, AgentCall, POLL_FIRST, POLL_MAX};
+use armilla_agents::{A2aProgress, A2aTask, AgentCall, POLL_FIRST, POLL_MAX, a2a_task_is_over};
 use armilla_domain::agent::AgentConfig;
-use armilla_domain::call::{CallContext, CallError};
+use armilla_domain::call::{CallContext, CallError, ErrorClass};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::journal::Visit;
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{RemoteTask, Turn};
 use armilla_store::LeasedRun;
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Asked, Known, known as known_agent, secret_of};
@@ -20,22 +21,13 @@ use crate::host::Host;
 /// How long a request to give a task up may take.
 const CANCEL_MAX: Duration = Duration::from_secs(30);
 
-/// Tells the agent its message, asks how far it has got, or tells it what it wanted to know: what is due after the turns so far.
-pub(super) async fn ask(host: &Host, config: &AgentConfig, call: AgentCall<'_>) -> Result<Asked, CallError> {
-    let now = host.clock.now();
-    let last = call.talk.last().map(|turn| &**turn);
-    let progress = match last {
-        Some(Turn::TaskBegun { task, at }) => {
-            let age = (now - *at).to_std().unwrap_or_default();
-            if age < POLL_FIRST {
-                return Ok(Asked::Goes(Answered::NotYet(POLL_FIRST - age)));
-            }
-            host.agents.a2a_get(config, call, &known(task), polls_of(age)).await?
-        }
+/// Tells the agent its message, or what it wanted to know: what is due after the turns so far.
+pub(super) async fn tell(host: &Host, config: &AgentConfig, call: AgentCall<'_>) -> Result<Asked, CallError> {
+    let progress = match call.talk.last().map(|turn| &**turn) {
         Some(Turn::InputGiven { input, .. }) => {
             let told = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
             // Its own words are in the conversation already.
-            let call = AgentCall { message: &told, system_prompt: None, ..call };
+            let call = AgentCall { message: &told, system_prompt: None, output_schema: None, ..call };
             let task = armilla_domain::talk::task(call.talk).map(known);
             host.agents.a2a_send(config, call, task.as_ref()).await?
         }
@@ -46,15 +38,48 @@ pub(super) async fn ask(host: &Host, config: &AgentConfig, call: AgentCall<'_>) 
         _ => host.agents.a2a_send(config, call, None).await?,
     };
     Ok(match progress {
-        A2aProgress::Done(answer) => Asked::Answered(answer),
-        A2aProgress::Working { poll_after, .. } if matches!(last, Some(Turn::TaskBegun { .. })) => {
-            Asked::Goes(Answered::NotYet(poll_after))
+        A2aProgress::Working { task, .. } => Asked::Goes(Answered::Turn(begun(config, task, host.clock.now()))),
+        other => settled(config, other),
+    })
+}
+
+/// Asks how far a task has got that was begun at `at`. An exchange that fails says nothing of the task, so it is made again, for as long
+/// as the attempt may last.
+pub(super) async fn poll(
+    host: &Host,
+    config: &AgentConfig,
+    call: AgentCall<'_>,
+    task: &RemoteTask,
+    at: DateTime<Utc>,
+) -> Result<Asked, CallError> {
+    // A clock that is behind the one that wrote this knows no better than that some time has passed.
+    let age = (host.clock.now() - at).to_std().unwrap_or(POLL_FIRST);
+    if age < POLL_FIRST {
+        return Ok(Asked::Goes(Answered::NotYet(POLL_FIRST - age)));
+    }
+    let (began, task, mut wait) = (Instant::now(), known(task), POLL_FIRST);
+    loop {
+        let error = match host.agents.a2a_get(config, call, &task, polls_of(age)).await {
+            Ok(progress) => return Ok(settled(config, progress)),
+            Err(error) if error.class == ErrorClass::Permanent || a2a_task_is_over(&error) => return Err(error),
+            Err(error) => error,
+        };
+        wait = error.retry_after.unwrap_or(wait * 2).clamp(POLL_FIRST, POLL_MAX);
+        if began.elapsed() + wait >= call.context.timeout {
+            return Err(error);
         }
-        A2aProgress::Working { task, .. } => Asked::Goes(Answered::Turn(begun(config, task, now))),
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn settled(config: &AgentConfig, progress: A2aProgress) -> Asked {
+    match progress {
+        A2aProgress::Done(answer) => Asked::Answered(answer),
+        A2aProgress::Working { poll_after, .. } => Asked::Goes(Answered::NotYet(poll_after)),
         A2aProgress::InputRequired { task, question } => {
             Asked::Goes(Answered::Turn(Turn::InputRequired { task: remembered(config, task), question }))
         }
-    })
+    }
 }
 
 fn begun(config: &AgentConfig, task: A2aTask, at: DateTime<Utc>) -> Turn {

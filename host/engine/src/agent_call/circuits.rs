@@ -28,15 +28,21 @@ impl Default for Circuits {
 impl Circuits {
     pub(super) fn of(&self, workspace: WorkspaceId, endpoint: &str) -> Arc<Breaker> {
         let mut circuits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let breaker =
-            circuits.get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Breaker::new(ENDPOINT_OPEN_FOR)));
+        let breaker = circuits
+            .get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Breaker::forgiving(ENDPOINT_OPEN_FOR)));
         Arc::clone(breaker)
     }
 }
 
 /// Whether an endpoint is to blame: it was not there, took too long, or failed.
-pub(super) fn speaks_against_the_endpoint(error: &CallError) -> bool {
-    matches!(error.class, ErrorClass::Unavailable | ErrorClass::Timeout | ErrorClass::Server)
+///
+/// One that had less than its time, since the call waited for its turn first, is not to blame for being late.
+pub(super) fn speaks_against_the_endpoint(error: &CallError, had_its_time: bool) -> bool {
+    match error.class {
+        ErrorClass::Unavailable | ErrorClass::Server => true,
+        ErrorClass::Timeout => had_its_time,
+        ErrorClass::RateLimited | ErrorClass::Tool | ErrorClass::Permanent => false,
+    }
 }
 
 pub(super) fn left_alone(agent: &str, left: Duration) -> CallError {
@@ -47,4 +53,37 @@ pub(super) fn left_alone(agent: &str, left: Duration) -> CallError {
     let mut error = CallError::new(ErrorClass::Unavailable, "agent.circuit_open", message);
     error.retry_after = Some(left);
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_failed_is_asked_again_after_a_minute_and_serves_all_when_it_is_well() {
+        let (circuits, workspace, start) = (Circuits::default(), WorkspaceId::from_parts(1, [1; 10]), Instant::now());
+        let breaker = circuits.of(workspace, "http://a/v1");
+        let opened: Vec<bool> = (0..5).map(|_| breaker.admit(start).unwrap().settle(start, true)).collect();
+        assert_eq!(opened, [false, false, false, false, true]);
+        let again = circuits.of(workspace, "http://a/v1");
+        assert_eq!(again.admit(start).unwrap_err(), ENDPOINT_OPEN_FOR);
+        assert!(circuits.of(workspace, "http://b/v1").admit(start).is_ok());
+        let later = start + ENDPOINT_OPEN_FOR;
+        again.admit(later).unwrap().settle(later, false);
+        assert!(again.admit(later).is_ok() && again.admit(later).is_ok(), "one that went well closes it");
+    }
+
+    #[test]
+    fn only_what_an_endpoint_did_speaks_against_it() {
+        let error = |class| CallError::new(class, "agent.x", "x");
+        for class in [ErrorClass::Unavailable, ErrorClass::Timeout, ErrorClass::Server] {
+            assert!(speaks_against_the_endpoint(&error(class), true));
+        }
+        for class in [ErrorClass::RateLimited, ErrorClass::Permanent, ErrorClass::Tool] {
+            assert!(!speaks_against_the_endpoint(&error(class), true));
+        }
+        assert!(!speaks_against_the_endpoint(&error(ErrorClass::Timeout), false));
+    }
 }

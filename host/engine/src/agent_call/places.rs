@@ -30,13 +30,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Waits for a place, and for the pace, for as long as the attempt may last.
-    pub(super) async fn take(host: &Arc<Host>, work: &Work, config: &AgentConfig) -> Result<Option<Self>, CallError> {
+    /// Waits for a place, and for the pace, until the attempt must be over.
+    pub(super) async fn take(
+        host: &Arc<Host>,
+        work: &Work,
+        config: &AgentConfig,
+        until: Instant,
+    ) -> Result<Option<Self>, CallError> {
         let (most, pace) = (config.limits.max_concurrency, config.limits.pace());
         if most.is_none() && pace.is_none() {
             return Ok(None);
         }
-        let began = Instant::now();
         let call = host.fresh_uuid();
         let believed_for = work.context.timeout + PLACE_MARGIN;
         let asked = AgentPlace { call, host: host.id(), believed_for };
@@ -52,7 +56,7 @@ impl Place {
             };
             let spread = wait.mul_f64(0.5 + host.chance.fraction());
             let pause = left.max(spread);
-            if began.elapsed() + pause >= work.context.timeout {
+            if Instant::now() + pause >= until {
                 return Err(busy(&config.id, left.max(wait)));
             }
             tokio::time::sleep(pause).await;

@@ -211,15 +211,22 @@ impl Engine {
         if !faults.is_empty() {
             return Err(CommandError::Invalid(faults));
         }
-        let workflow = self.ensure_workflow(workspace, &pipeline, &asking.by).await?;
-        let command = StartRun {
-            workflow,
-            version: None,
-            input: pipeline.run_input(),
-            traceparent: asking.traceparent,
-            idempotency_key: asking.idempotency_key,
+        let start = async || {
+            let workflow = self.ensure_workflow(workspace, &pipeline, &asking.by).await?;
+            let command = StartRun {
+                workflow,
+                version: None,
+                input: pipeline.run_input(),
+                traceparent: asking.traceparent.clone(),
+                idempotency_key: asking.idempotency_key.clone(),
+            };
+            self.start_asked_as(workspace, id, command, asked.clone(), asking.bound).await
         };
-        let started = self.start_asked_as(workspace, id, command, asked, asking.bound).await?;
+        let started = match start().await {
+            // One that nobody used for long was removed between the two statements.
+            Err(CommandError::UnknownWorkflow(_)) => start().await?,
+            started => started?,
+        };
         let stages = self.stages(&started.run).await?;
         Ok(StartedPipeline { run: started.run, stages, is_repeat: started.is_repeat })
     }

@@ -209,6 +209,45 @@ async fn messages_take_tools_too_and_plain_json_does_not() {
         .expect(200);
     let run = server.admin.run_steps(json!([step_with(json!(["text.slugify"]))])).await;
     assert_eq!(run["error"]["code"], "agent.tools_unsupported", "{run:#}");
+    // What is no card is not even looked at.
+    server.admin.put("/agents/scripted", &json!({ "protocol": "a2a", "endpoint": agent.endpoint() })).await.expect(200);
+    let run = server.admin.run_steps(json!([step_with(json!(["text.slugify"]))])).await;
+    assert_eq!(run["error"]["code"], "agent.tools_unsupported", "{run:#}");
+}
+
+#[tokio::test]
+async fn a_question_is_asked_anew_when_its_run_goes_on_after_it_was_cancelled() {
+    let (server, agent) = TestServer::with_agent_and_plugins().await;
+    agent.answers(Answer::asks_for(&[("c1", "text_slugify", json!({ "text": "A B" }))]));
+    agent.answers("Done.");
+    let tools = json!([{ "toolName": "text.slugify", "approve": true }]);
+    let run = server.admin.start_steps(json!([step_with(tools)])).await;
+    let first = server.admin.asked(&run, 1).await;
+    server.admin.post(&format!("/runs/{run}/cancel"), &json!({})).await;
+    server.admin.ended(&run).await;
+    server.admin.post(&format!("/approvals/{}/approve", first[0]), &json!({})).await.problem(409, "approval.closed");
+    server.admin.post(&format!("/runs/{run}/retry"), &json!({})).await;
+    let second = server.admin.asked(&run, 1).await;
+    assert_ne!(first, second);
+    server.admin.post(&format!("/approvals/{}/approve", second[0]), &json!({})).await.expect(200);
+    assert_eq!(server.admin.ended(&run).await["vars"]["ask"], "Done.");
+    assert_eq!(agent.calls().len(), 2, "the model was not asked for its tools again");
+}
+
+#[tokio::test]
+async fn a_turn_is_told_and_paid_for_once_however_often_the_step_is_tried() {
+    let (server, agent) = TestServer::with_agent_and_plugins().await;
+    agent.answers(Answer::asks_for(&[("c1", "text_slugify", json!({ "text": "A B" }))]));
+    agent.answers(Answer::error(503, "overloaded"));
+    agent.answers("Done.");
+    let step = with(step_with(json!(["text.slugify"])), json!({ "retry": { "initialDelay": "5ms" } }));
+    let run = server.admin.run_steps(json!([step])).await;
+    assert_eq!(run["vars"]["ask"], "Done.", "{run:#}");
+    let steps = server.admin.steps(run["id"].as_str().unwrap()).await;
+    let turns: Vec<_> = steps.iter().map(|step| types_of(step).len()).collect();
+    assert_eq!(turns, [2, 0], "{steps:#?}");
+    let read: u64 = steps.iter().filter_map(|step| step["usage"]["inputTokens"].as_u64()).sum();
+    assert_eq!(run["usage"]["inputTokens"], read);
 }
 
 #[tokio::test]

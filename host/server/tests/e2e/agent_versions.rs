@@ -47,6 +47,13 @@ async fn a_copy_of_an_agent_has_an_id_and_versions_of_its_own() {
         (&copy["endpoint"], &copy["displayName"], &copy["version"]),
         (&json!("http://127.0.0.1:1"), &json!("Two"), &json!(1))
     );
+    // What a label chose is what the copy begins with: the labels themselves are the original's.
+    let labelled = json!({ "protocol": "http", "endpoint": "http://127.0.0.1:1", "systemPromptTemplate": "First.", "promptLabel": "live" });
+    server.admin.put("/agents/writer", &labelled).await.expect(200);
+    server.admin.put("/agents/writer/prompt-labels/live", &json!({ "version": 1 })).await.expect(200);
+    server.admin.post("/agents/writer/prompt-versions", &json!({ "systemPrompt": "Second." })).await.expect(201);
+    let copy = server.admin.post("/agents/writer/clone", &json!({ "id": "writer-3" })).await.expect(201);
+    assert_eq!((&copy["agent"]["systemPromptTemplate"], copy["agent"].get("promptLabel")), (&json!("First."), None));
     server.admin.post("/agents/writer/clone", &json!({ "id": "writer-2" })).await.problem(409, "agent.exists");
     server.admin.post("/agents/writer/clone", &json!({ "id": "No" })).await.problem(422, "agent.invalid");
     server.admin.post("/agents/nobody/clone", &json!({ "id": "x" })).await.problem(404, "agent.not_found");

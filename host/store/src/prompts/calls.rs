@@ -71,7 +71,7 @@ impl Store {
                 on ov.workspace_id = a.workspace_id and ov.agent_id = a.id and ov.version = o.version
             left join lateral (
                 -- Read only where it may be there: a configuration can be long.
-                select case when position('"promptLabel"' in a.config) > 0 and position('\u0000' in a.config) = 0
+                select case when position('"promptLabel"' in a.config) > 0
                     then a.config::json ->> 'promptLabel' end as label
             ) wanted on true
             left join lateral (

@@ -106,7 +106,9 @@ fn an_attempt_that_fails_between_two_turns_goes_on_with_what_was_said() {
     let at = bench.now;
     turn(&mut bench, Turn::TaskBegun { task: task(), at });
     bench.answer("ask", Err(CallError::new(ErrorClass::Server, "agent.task_failed", "out of paper")));
-    assert!(bench.call("ask").talk.is_empty());
+    let call = bench.call("ask");
+    assert!(call.talk.is_empty());
+    assert_eq!(call.turn, 1, "what is said anew is another message");
 }
 
 #[test]
@@ -168,4 +170,76 @@ fn tokens_of_every_turn_are_counted() {
     bench.write(event);
     let sum = bench.state.usage().unwrap();
     assert_eq!((sum.input_tokens, sum.output_tokens, sum.cost_micros), (12, 2, Some(20)));
+}
+
+#[test]
+fn a_question_that_was_taken_back_with_the_run_is_asked_anew_after_a_retry() {
+    let mut bench = with_tools(json!({}));
+    turn(&mut bench, asks_for(&["two"]));
+    let before = bench.state.approvals().remove(0).visit;
+    bench.cancel();
+    bench.retry();
+    let after = bench.state.approvals().remove(0).visit;
+    assert_ne!(before, after, "the first one is closed for good");
+    assert!(!bench.receive(Message::Decision { visit: before, approved: true, by: "ann".into(), note: None }));
+    assert!(bench.decision("ask", true));
+    assert!(matches!(bench.call("ask").kind, CallKind::Tool { .. }), "and the model is not asked again");
+}
+
+#[test]
+fn leave_that_was_given_in_one_run_is_none_in_a_fork_of_it() {
+    let mut bench = with_tools(json!({}));
+    turn(&mut bench, asks_for(&["two"]));
+    bench.decision("ask", true);
+    assert_eq!(bench.open(), ["ask"]);
+    let fork = bench.fork(bench.journal.len(), json!({}));
+    assert!(fork.open().is_empty());
+    assert_eq!(fork.state.approvals().len(), 1);
+}
+
+/// A run whose agent works on a task.
+fn with_task(more: Value) -> Bench {
+    let mut bench = with_tools(more);
+    let at = bench.now;
+    turn(&mut bench, Turn::TaskBegun { task: task(), at });
+    assert!(bench.state.take_abandoned_tasks().is_empty());
+    bench
+}
+
+#[test]
+fn a_task_that_nobody_waits_for_any_more_is_told_of_once_however_that_came() {
+    let left = |bench: &mut Bench| {
+        let left: Vec<_> = bench.state.take_abandoned_tasks().into_iter().map(|(_, task)| task.id).collect();
+        assert!(bench.state.take_abandoned_tasks().is_empty());
+        left
+    };
+    let mut bench = with_task(json!({}));
+    bench.cancel();
+    assert_eq!(left(&mut bench), ["t-1"]);
+    let mut bench = with_task(json!({ "totalTimeout": "1h", "onError": "continue" }));
+    bench.pass(3_600 * SECOND);
+    assert_eq!((left(&mut bench), bench.open()), (vec!["t-1".to_owned()], vec!["after".to_owned()]));
+    let mut bench = with_task(json!({}));
+    bench.answer("ask", Ok(json!("done")));
+    assert!(left(&mut bench).is_empty(), "it has ended by itself");
+    let mut bench = with_task(json!({}));
+    bench.answer("ask", Err(CallError::permanent("agent.task_rejected", "no")));
+    assert!(left(&mut bench).is_empty());
+    // A sibling's failure lets go of it.
+    let steps = json!([{ "type": "parallel", "id": "group", "steps": [agent("ask"), agent("other")] }]);
+    let mut bench = Bench::start(json!({ "steps": steps }), json!({ "topic": "it" }));
+    let at = bench.now;
+    turn(&mut bench, Turn::TaskBegun { task: task(), at });
+    bench.answer("other", Err(refused()));
+    assert_eq!(left(&mut bench), ["t-1"]);
+}
+
+#[test]
+fn a_run_that_is_retried_begins_its_tasks_anew() {
+    let mut bench = with_task(json!({}));
+    bench.cancel();
+    bench.retry();
+    let call = bench.call("ask");
+    assert!(call.talk.is_empty(), "the agent was asked to give the first one up");
+    assert_eq!(call.turn, 1);
 }
