@@ -1,14 +1,18 @@
 //! The journal of a run: what happened, in order, append-only. It is the truth; everything else is folded from it.
 
+mod measured;
+mod place;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::call::{Answerer, CallError, PromptUse};
+pub use self::measured::{Measured, Usage};
+pub use self::place::{ScopePath, Visit};
+use crate::call::{CallError, PromptUse};
 use crate::id::RunId;
 use crate::plugin::Pin;
 use crate::talk::Turn;
@@ -20,59 +24,6 @@ pub struct Entry {
     pub at: DateTime<Utc>,
     /// What.
     pub event: Event,
-}
-
-/// One execution of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Visit {
-    /// Where: the nested list it runs in.
-    pub scope: ScopePath,
-    /// The step's id.
-    pub step: String,
-    /// Which execution of that step in this run, from 1.
-    pub number: u32,
-}
-
-/// Which running list a visit belongs to: empty for the main line, else one `step:visit:slot` for each level. The slot is
-/// a branch's place in its parallel step, an item's in its forEach step, the number of a loop's pass, `then` and `else` of a
-/// condition, or a case's place in its switch.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ScopePath(String);
-
-impl ScopePath {
-    /// The scope inside `visit`, at `slot`.
-    pub fn inside(visit: &Visit, slot: impl fmt::Display) -> Self {
-        let Visit { scope, step, number } = visit;
-        let separator = if scope.0.is_empty() { "" } else { "/" };
-        Self(format!("{}{separator}{step}:{number}:{slot}", scope.0))
-    }
-
-    /// What the scopes inside `visit`, at any depth, begin with.
-    pub fn prefix_inside(visit: &Visit) -> String {
-        Self::inside(visit, "").0
-    }
-
-    /// The last level's slot; none for the main line.
-    pub fn slot(&self) -> Option<&str> {
-        self.0.rsplit_once(':').map(|(_, slot)| slot)
-    }
-
-    /// A scope as the store keeps it.
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// A scope as the store keeps it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ScopePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// What a step, a run or a call was stopped by, as a journal and an answer show it.
@@ -112,56 +63,6 @@ pub struct Signal {
     pub payload: Arc<Value>,
     /// Who sent it.
     pub by: String,
-}
-
-/// How long a call took and how much went in and out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Measured {
-    /// Wall-clock milliseconds of the attempt.
-    pub duration_ms: u64,
-    /// Bytes of the input as JSON.
-    pub input_bytes: u64,
-    /// Bytes of the output as JSON.
-    pub output_bytes: u64,
-    /// Who answered, exactly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answerer: Option<Answerer>,
-    /// Tokens, where an agent said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
-    /// The system prompt, where an agent had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<Box<PromptUse>>,
-}
-
-/// Tokens of one agent call, as the agent counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Usage {
-    /// Read by the model.
-    pub input_tokens: u64,
-    /// Written by the model.
-    pub output_tokens: u64,
-    /// What that cost, in millionths of a US dollar, by the prices that were known at the time of the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost_micros: Option<u64>,
-}
-
-impl Usage {
-    /// Both together. What has no price adds none.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        let cost_micros = match (self.cost_micros, other.cost_micros) {
-            (None, None) => None,
-            (one, two) => Some(one.unwrap_or(0).saturating_add(two.unwrap_or(0))),
-        };
-        Self {
-            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
-            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
-            cost_micros,
-        }
-    }
 }
 
 /// What happened. The tag is the entry's kind in the store.
@@ -434,13 +335,6 @@ impl Event {
             }
         }
         Ok(event)
-    }
-}
-
-impl Default for Visit {
-    /// Stands for a visit that is still to be read from its columns.
-    fn default() -> Self {
-        Self { scope: ScopePath::default(), step: String::new(), number: 0 }
     }
 }
 

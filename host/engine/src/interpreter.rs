@@ -1,17 +1,19 @@
 //! Drives one run: decides with the domain, appends, calls, judges, until the run ends, waits or is let go.
 
+mod leaving;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::journal::{Entry, Event, Failure, Visit};
+use armilla_domain::journal::{Event, Failure, Visit};
 use armilla_domain::run::{Answered, Attempt, Call, CallKind, RunStatus, State};
 use armilla_domain::talk::RemoteTask;
-use armilla_store::{LeasedRun, Line, StoreError};
+use armilla_store::{LeasedRun, StoreError};
 use chrono::{DateTime, Utc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::agent_call::cancel_task;
 use crate::children::child_id;
@@ -19,11 +21,9 @@ use crate::executor::{self, LEFT_TO_OTHERS, Work};
 use crate::folded::Beginning;
 use crate::hold::Hold;
 use crate::host::Host;
-use crate::pending::{Pending, vars_json};
+use crate::pending::Pending;
 use crate::time::until;
-use crate::{
-    APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, PARK_AFTER, RUN_JOURNAL_BYTES_MAX, RunView, SHUTDOWN_GRACE,
-};
+use crate::{APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, PARK_AFTER, RUN_JOURNAL_BYTES_MAX, SHUTDOWN_GRACE};
 
 /// A sleep that stands for "no instant": the loop wakes for something else long before.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -89,7 +89,7 @@ impl Interpreter {
     /// Drives a run from its journal: after a crash, a restart, a wait, or a stay in the queue.
     pub(crate) async fn resume(host: Arc<Host>, hold: Hold, run: LeasedRun) -> Result<(), StoreError> {
         if run.claims > CLAIMS_WITHOUT_PROGRESS_MAX {
-            return park_what_stops_hosts(&host, &run).await;
+            return leaving::park_what_stops_hosts(&host, &run).await;
         }
         let journal = host.store.journal(run.id).await?;
         let beginning = Beginning {
@@ -382,84 +382,6 @@ impl Interpreter {
         }
         Ok(held)
     }
-
-    async fn end(mut self) -> Result<(), StoreError> {
-        let finished_at = self.pending.last_at();
-        self.calls.abort_all();
-        if !self.append().await? {
-            return Ok(());
-        }
-        let (id, status) = (self.run.id, self.state.status());
-        info!(run.id = %id, status = status.as_str(), "Run `{id}` ended: {}", status.as_str());
-        if self.host.waiting.is_awaited(id) {
-            let view = self.view(status, finished_at);
-            self.host.waiting.announce(id, view);
-        } else if self.run.epoch > 1 {
-            // Whoever waits for it does so at the host where it began.
-            self.host.tell_others(id);
-        }
-        if let Some(key) = self.run.concurrency_key.take() {
-            let line = Line { workflow: self.run.workflow, key };
-            match self.host.store.admit_next(&line).await {
-                Ok(admitted) => self.host.wake(&admitted),
-                // The sweep does it a moment later.
-                Err(error) => warn!("The next run of `{}` could not be admitted: {error}", line.key),
-            }
-        }
-        Ok(())
-    }
-
-    fn view(&self, status: RunStatus, finished_at: Option<DateTime<Utc>>) -> RunView {
-        let started_at = self.run.started_at;
-        RunView {
-            id: self.run.id,
-            workflow: self.run.workflow,
-            version: self.run.version,
-            status,
-            input: Arc::clone(self.state.input()),
-            vars: vars_json(&self.state),
-            output: self.state.output(),
-            usage: self.state.usage(),
-            error: self.state.error().cloned(),
-            created_at: started_at,
-            started_at: Some(started_at),
-            finished_at,
-            parent: self.run.parent,
-            forked_from: None,
-        }
-    }
-
-    /// Keeps what is known and lets go until something happens: nothing of a run that waits stays on a host.
-    async fn park(mut self, due_at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
-        let status = status_of_waiting(&self.state, self.run.admitted);
-        debug!(run.id = %self.run.id, status = status.as_str(), "Run `{}` is let go until something happens", self.run.id);
-        self.append_and(Some(due_at)).await?;
-        Ok(())
-    }
-
-    /// Keeps what is known and lets any host go on.
-    async fn release(mut self) -> Result<(), StoreError> {
-        self.calls.abort_all();
-        if !self.pending.is_empty() && !self.append().await? {
-            return Ok(());
-        }
-        self.host.store.release_run(self.run.id, self.run.epoch, true).await?;
-        self.host.tell_others(self.run.id);
-        info!(run.id = %self.run.id, "Run `{}` is let go, to be resumed", self.run.id);
-        Ok(())
-    }
-}
-
-/// A run that was taken up several times without getting on is held until somebody looks at it. Its journal is not even read:
-/// reading it may be what stops hosts.
-async fn park_what_stops_hosts(host: &Host, run: &LeasedRun) -> Result<(), StoreError> {
-    let reason = format!(
-        "{CLAIMS_WITHOUT_PROGRESS_MAX} times in a row a host stopped while it worked on this run; resume it to try again"
-    );
-    warn!(run.id = %run.id, "Run `{}` is paused: {reason}", run.id);
-    let event = Event::RunPaused { by: "armilla".to_owned(), reason: Some(reason) };
-    let entry = Entry { at: host.clock.now(), event };
-    crate::pending::pause(host, run, entry).await.map(drop)
 }
 
 fn failure_of_run(code: &str, message: String) -> Event {
