@@ -22,6 +22,19 @@ use crate::state::ApiState;
 
 pub(crate) use self::stream::{__path_chat_in_pieces, chat_in_pieces};
 
+/// The codes of calls that were not made, since the agent's configuration does not let them.
+const NOT_ASKED: [&str; 10] = [
+    "agent.unknown",
+    "agent.bad_config",
+    "agent.bad_endpoint",
+    "agent.bad_mapping",
+    "agent.bad_secret",
+    "agent.secret_missing",
+    "agent.address_refused",
+    "agent.prompt_label_missing",
+    "agent.prompt_include_missing",
+    "agent.prompt_include_limit",
+];
 /// The code of an attempt that took longer than it may.
 const AGENT_TIMEOUT: &str = "agent.timeout";
 
@@ -146,6 +159,9 @@ fn failed(id: RunId, status: RunStatus, error: Option<&armilla_domain::journal::
         (RunStatus::Cancelled, _) => Code::ChatCancelled,
         (RunStatus::TimedOut, _) => Code::ChatTimedOut,
         (_, Some(error)) if error.code == AGENT_TIMEOUT => Code::ChatTimedOut,
+        (_, Some(error)) if error.code.starts_with("expr.") || NOT_ASKED.contains(&error.code.as_str()) => {
+            Code::ChatNotAsked
+        }
         _ => Code::ChatFailed,
     };
     let detail = match error {
@@ -178,6 +194,8 @@ mod tests {
         };
         assert_eq!(code(RunStatus::Failed, Some("agent.refused")), Code::ChatFailed);
         assert_eq!(code(RunStatus::Failed, Some(AGENT_TIMEOUT)), Code::ChatTimedOut);
+        assert_eq!(code(RunStatus::Failed, Some("agent.secret_missing")), Code::ChatNotAsked);
+        assert_eq!(code(RunStatus::Failed, Some("expr.unknown_variable")), Code::ChatNotAsked);
         assert_eq!(code(RunStatus::TimedOut, Some("run.timeout")), Code::ChatTimedOut);
         assert_eq!(code(RunStatus::Cancelled, None), Code::ChatCancelled);
     }

@@ -260,10 +260,30 @@ impl From<(AttemptRecord, &'static str)> for StepBody {
             duration_ms: record.duration_ms,
             answerer: record.measured.and_then(|measured| measured.answerer),
             usage: usage.map(Into::into),
-            turns: record.turns.iter().map(|(at, turn)| TurnBody { at: (*at).into(), turn: shown(turn) }).collect(),
+            turns: shown_turns(&record.turns),
             prompt: record.prompt,
         }
     }
+}
+
+/// Turns as they are shown: each answer of a tool with the call that it answers.
+fn shown_turns(turns: &[(chrono::DateTime<chrono::Utc>, Arc<Turn>)]) -> Vec<TurnBody> {
+    let mut asked = [].iter();
+    let shown = turns.iter().map(|(at, turn)| {
+        let mut body = shown(turn);
+        match &**turn {
+            Turn::ToolsAsked { calls, .. } => asked = calls.iter(),
+            Turn::ToolAnswered { .. } => {
+                if let (Some(call), Some(fields)) = (asked.next(), body.as_object_mut()) {
+                    fields.insert("id".to_owned(), Value::String(call.id.clone()));
+                    fields.insert("name".to_owned(), Value::String(call.name.clone()));
+                }
+            }
+            _ => {}
+        }
+        TurnBody { at: (*at).into(), turn: body }
+    });
+    shown.collect()
 }
 
 /// A turn as it is shown: without what is the step's to tell.

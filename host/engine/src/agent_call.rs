@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 pub(crate) use self::a2a::cancel_task;
 pub(crate) use self::circuits::Circuits;
 pub use self::circuits::ENDPOINT_OPEN_FOR;
-use self::circuits::{left_alone, speaks_against_the_endpoint};
+use self::circuits::speaks_against_the_endpoint;
 use self::places::Place;
 use crate::executor::{STORE_UNAVAILABLE, Work, check_lease, measured};
 use crate::host::Host;
@@ -130,8 +130,9 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known, until: Instant) -> Re
     // A step knows best what it wants, and then the version of the prompt that was written for it.
     let model = step.model.as_ref().map_or_else(|| prompt.model.clone(), |own| prompt.model.overridden_by(own));
     let body = mapped_body(host, work, config, system_prompt.as_deref())?;
-    let breaker = host.circuits.of(work.workspace, &config.endpoint);
-    let admission = breaker.admit(Instant::now().into_std()).map_err(|left| left_alone(&config.id, left))?;
+    let circuit = host.circuits.of(work.workspace, &config.endpoint);
+    let admission = circuit.breaker.admit(Instant::now().into_std());
+    let admission = admission.map_err(|left| circuit.left_alone(&config.id, left))?;
     let _place = Place::take(host, work, config, until).await?;
     let mut context = work.context.clone();
     context.timeout = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -149,13 +150,18 @@ async fn ask(host: &Arc<Host>, work: &Work, agent: &Known, until: Instant) -> Re
     };
     // All that came before may have taken its time.
     check_lease(work)?;
+    host.deltas.begin(work.context.run_id);
     let asked_at = Instant::now();
     let answer = match config.protocol {
         AgentProtocol::A2a => a2a::tell(host, config, call).await,
         _ => host.agents.call(config, call).await.map(Asked::Answered),
     };
     let had_its_time = context.timeout >= work.context.timeout / 2;
-    let is_fault = answer.as_ref().is_err_and(|error| speaks_against_the_endpoint(error, had_its_time));
+    let fault = answer.as_ref().err().filter(|error| speaks_against_the_endpoint(error, had_its_time));
+    if let Some(error) = fault {
+        circuit.note(error);
+    }
+    let is_fault = fault.is_some();
     if admission.settle(Instant::now().into_std(), is_fault) {
         warn!(agent.id = %config.id, "The endpoint of agent `{}` failed too often and is left alone for a while", config.id);
     }
@@ -215,8 +221,13 @@ fn take(
 ) -> Result<Answered, CallError> {
     let id = &row.id;
     if !answer.calls.is_empty() {
-        if step.tools.is_empty() || answer.calls.iter().any(|call| call.id.len() > REMOTE_ID_BYTES_MAX) {
-            let message = format!("agent `{id}` asks for tools in a way that cannot be answered");
+        if step.tools.is_empty() {
+            let wanted = answer.calls.first().map(|call| call.name.as_str()).unwrap_or_default();
+            let message = format!("agent `{id}` asks for the tool `{wanted}`, and its step gives it none");
+            return Err(CallError::permanent("agent.unexpected_tool_calls", message));
+        }
+        if answer.calls.iter().any(|call| call.id.len() > REMOTE_ID_BYTES_MAX) {
+            let message = format!("agent `{id}` asks for tools under ids that are too long");
             return Err(CallError::new(ErrorClass::Server, "agent.bad_answer", message));
         }
         let told = json!(answer.calls);

@@ -56,7 +56,7 @@ pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, RunFilter};
 pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
-pub use deltas::AnswerPieces;
+pub use deltas::{AnswerPieces, Piece};
 pub use error::CommandError;
 pub use pipelines::{
     Asking, Chat, ExecuteTemplate, FileFault, PIPELINE_TEMPLATES_FILE_BYTES_MAX, PIPELINE_TEMPLATES_INTERVAL,

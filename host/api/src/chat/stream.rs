@@ -7,7 +7,7 @@ use std::time::Duration;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::pipeline::StageRecord;
 use armilla_domain::run::RunStatus;
-use armilla_engine::{AnswerPieces, Asking, Chat as ChatCommand, CommandError, Engine, RunView};
+use armilla_engine::{AnswerPieces, Asking, Chat as ChatCommand, CommandError, Engine, Piece, RunView};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::LOCATION;
@@ -52,7 +52,7 @@ pub(crate) struct ChatPieceBody {
 ///
 /// As `POST /agent/chat`, by server-sent events: `run` with the run's id, a `delta` for each piece of the answer, and at last `message` with
 /// what `POST /agent/chat` answers, or `error` with a problem. An agent whose protocol knows no pieces gives its answer as one. Where a call
-/// fails in the middle and is made again, pieces come anew; `message` has the whole answer. The run goes on when the caller hangs up.
+/// fails in the middle and is made again, `restart` says that the pieces so far are void. The run goes on when the caller hangs up.
 #[utoipa::path(post, path = "/agent/chat/stream", operation_id = "chatInPieces", tag = "agents",
     params(
         ("Idempotency-Key" = Option<String>, Header,
@@ -135,9 +135,11 @@ impl Follower {
                     });
                     tokio::select! {
                         biased;
-                        text = self.pieces.next() => {
+                        piece = self.pieces.next() => {
                             self.at = Place::Middle;
-                            return Some(self.delta(text));
+                            if let Some(event) = self.piece(piece) {
+                                return Some(event);
+                            }
                         }
                         ended = look => {
                             self.look = None;
@@ -160,9 +162,12 @@ impl Follower {
                     }
                 }
                 Place::Ended(ended) => {
-                    if let Some(text) = self.pieces.try_next() {
+                    if let Some(piece) = self.pieces.try_next() {
                         self.at = Place::Ended(ended);
-                        return Some(self.delta(text));
+                        match self.piece(piece) {
+                            Some(event) => return Some(event),
+                            None => continue,
+                        }
                     }
                     let (run, stages) = *ended;
                     if run.status != RunStatus::Success {
@@ -183,9 +188,18 @@ impl Follower {
         }
     }
 
-    fn delta(&mut self, text: String) -> Event {
-        self.told = true;
-        event("delta", &ChatPieceBody { run_id: None, text: Some(text) })
+    fn piece(&mut self, piece: Piece) -> Option<Event> {
+        match piece {
+            Piece::Text(text) => {
+                self.told = true;
+                Some(event("delta", &ChatPieceBody { run_id: None, text: Some(text) }))
+            }
+            // Of what was told nobody, nothing need be taken back.
+            Piece::Begins if std::mem::take(&mut self.told) => {
+                Some(event("restart", &ChatPieceBody { run_id: None, text: None }))
+            }
+            Piece::Begins => None,
+        }
     }
 }
 

@@ -77,7 +77,8 @@ codes! {
     PipelineInvalid, "pipeline.invalid", UNPROCESSABLE_ENTITY, "The pipeline cannot be run.";
     PipelineTemplateInvalid, "pipeline_template.invalid", UNPROCESSABLE_ENTITY, "The pipeline template cannot be run with this.";
     ChatInvalid, "chat.invalid", UNPROCESSABLE_ENTITY, "The message cannot be sent.";
-    ChatFailed, "chat.failed", BAD_GATEWAY, "The agent was asked, and did not answer as it should.";
+    ChatNotAsked, "chat.not_asked", UNPROCESSABLE_ENTITY, "The agent cannot be asked as it is configured.";
+    ChatFailed, "chat.failed", BAD_GATEWAY, "The agent did not answer as it should.";
     ChatTimedOut, "chat.timed_out", GATEWAY_TIMEOUT, "The agent was asked, and did not answer in time.";
     ChatCancelled, "chat.cancelled", CONFLICT, "The run of the chat was cancelled.";
     TestInvalid, "test.invalid", UNPROCESSABLE_ENTITY, "The test cannot be made of this body.";

@@ -12,8 +12,41 @@ use lru::LruCache;
 /// How long an endpoint is left alone that failed too often.
 pub const ENDPOINT_OPEN_FOR: Duration = Duration::from_secs(60);
 
+/// What is known of one endpoint.
+pub(crate) struct Circuit {
+    pub(super) breaker: Breaker,
+    /// The code of its last failure, for those who are refused because of it.
+    last: Mutex<Option<String>>,
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self { breaker: Breaker::forgiving(ENDPOINT_OPEN_FOR), last: Mutex::default() }
+    }
+}
+
+impl Circuit {
+    /// Remembers how a call failed.
+    pub(super) fn note(&self, error: &CallError) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.code.clone().into_owned());
+    }
+
+    /// The error of a call that is not made.
+    pub(super) fn left_alone(&self, agent: &str, left: Duration) -> CallError {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = last.map(|code| format!(" ({code}, the last time)")).unwrap_or_default();
+        let seconds = left.as_secs_f64().ceil();
+        let message = format!(
+            "agent `{agent}`: its endpoint failed too often{last} and is left alone; the next call goes out in {seconds} s"
+        );
+        let mut error = CallError::new(ErrorClass::Unavailable, "agent.circuit_open", message);
+        error.retry_after = Some(left);
+        error
+    }
+}
+
 /// The breakers of all endpoints.
-pub(crate) struct Circuits(Mutex<LruCache<(WorkspaceId, String), Arc<Breaker>>>);
+pub(crate) struct Circuits(Mutex<LruCache<(WorkspaceId, String), Arc<Circuit>>>);
 
 /// Endpoints whose failures are remembered.
 const ENDPOINTS_KEPT_MAX: usize = 4_096;
@@ -26,10 +59,9 @@ impl Default for Circuits {
 }
 
 impl Circuits {
-    pub(super) fn of(&self, workspace: WorkspaceId, endpoint: &str) -> Arc<Breaker> {
+    pub(super) fn of(&self, workspace: WorkspaceId, endpoint: &str) -> Arc<Circuit> {
         let mut circuits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let breaker = circuits
-            .get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Breaker::forgiving(ENDPOINT_OPEN_FOR)));
+        let breaker = circuits.get_or_insert((workspace, endpoint.to_owned()), || Arc::new(Circuit::default()));
         Arc::clone(breaker)
     }
 }
@@ -45,16 +77,6 @@ pub(super) fn speaks_against_the_endpoint(error: &CallError, had_its_time: bool)
     }
 }
 
-pub(super) fn left_alone(agent: &str, left: Duration) -> CallError {
-    let seconds = left.as_secs_f64().ceil();
-    let message = format!(
-        "agent `{agent}`: its endpoint failed too often and is left alone; the next call goes out in {seconds} s"
-    );
-    let mut error = CallError::new(ErrorClass::Unavailable, "agent.circuit_open", message);
-    error.retry_after = Some(left);
-    error
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -64,12 +86,14 @@ mod tests {
     #[test]
     fn an_endpoint_that_failed_is_asked_again_after_a_minute_and_serves_all_when_it_is_well() {
         let (circuits, workspace, start) = (Circuits::default(), WorkspaceId::from_parts(1, [1; 10]), Instant::now());
-        let breaker = circuits.of(workspace, "http://a/v1");
+        let circuit = circuits.of(workspace, "http://a/v1");
+        let breaker = &circuit.breaker;
         let opened: Vec<bool> = (0..5).map(|_| breaker.admit(start).unwrap().settle(start, true)).collect();
         assert_eq!(opened, [false, false, false, false, true]);
         let again = circuits.of(workspace, "http://a/v1");
+        let again = &again.breaker;
         assert_eq!(again.admit(start).unwrap_err(), ENDPOINT_OPEN_FOR);
-        assert!(circuits.of(workspace, "http://b/v1").admit(start).is_ok());
+        assert!(circuits.of(workspace, "http://b/v1").breaker.admit(start).is_ok());
         let later = start + ENDPOINT_OPEN_FOR;
         again.admit(later).unwrap().settle(later, false);
         assert!(again.admit(later).is_ok() && again.admit(later).is_ok(), "one that went well closes it");

@@ -24,6 +24,7 @@ async fn an_endpoint_that_failed_five_times_is_left_alone_and_fails_fast() {
     agent.answers_otherwise("well again");
     let run = server.admin.run_steps(json!([once("ask")])).await;
     assert_eq!(run["error"]["code"], "agent.circuit_open", "{run:#}");
+    assert!(run["error"]["message"].as_str().unwrap().contains("agent.server_error"), "it says why: {run:#}");
     assert_eq!(agent.calls().len(), 5, "nothing was sent");
     // Another endpoint is not concerned, nor is one and the same for somebody else.
     let other = ScriptedAgent::start().await;

@@ -50,6 +50,7 @@ async fn an_agent_calls_the_tools_that_its_step_gives_it_and_then_answers() {
     assert_eq!(types_of(&steps[0]), ["toolsAsked", "toolAnswered", "toolAnswered"]);
     let answered = &steps[0]["turns"][1];
     assert_eq!((&answered["output"], &answered["answerer"]["name"]), (&json!({ "slug": "arger-ol" }), &json!("text")));
+    assert_eq!((&answered["id"], &answered["name"]), (&json!("c1"), &json!("text_slugify")));
     assert_eq!(steps[0]["usage"], json!({ "inputTokens": 17, "outputTokens": 8, "costUsd": null }), "of both calls");
     assert_eq!(run["usage"], steps[0]["usage"]);
 }
@@ -82,6 +83,14 @@ async fn a_tool_that_fails_tells_the_agent_why_and_the_run_goes_on() {
     let steps = server.admin.steps(run["id"].as_str().unwrap()).await;
     assert_eq!(steps[0]["turns"][1]["error"]["code"], "tool.invalid_input", "{:#}", steps[0]);
     assert_eq!(steps[0]["turns"][2]["error"]["code"], "tool.invalid_input", "{:#}", steps[0]);
+}
+
+#[tokio::test]
+async fn an_agent_that_asks_for_tools_where_it_was_given_none_fails_at_once() {
+    let (server, agent) = TestServer::with_agent().await;
+    agent.answers_otherwise(Answer::asks_for(&[("c", "text_slugify", json!({ "text": "x" }))]));
+    let run = server.admin.run_steps(json!([agent_step("ask", "Hi")])).await;
+    assert_eq!((&run["error"]["code"], agent.calls().len()), (&json!("agent.unexpected_tool_calls"), 1), "{run:#}");
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ async fn half_a_stream_is_no_answer_and_the_last_event_says_what_happened() {
     assert_eq!((&last.data["status"], events[0].kind.as_str()), (&json!(502), "run"));
     let run = server.admin.get(&format!("/runs/{}", events[0].data["runId"].as_str().unwrap())).await.expect(200);
     assert_eq!(run["run"]["status"], "failed");
+    assert_eq!(kinds(&events)[1..5], ["delta", "restart", "delta", "restart"], "what was cut is void");
 }
 
 #[tokio::test]

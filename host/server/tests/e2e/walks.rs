@@ -82,5 +82,5 @@ async fn the_agents_of_the_documentation_are_registered_tried_and_changed_as_it_
     assert!(send(&server, part).await >= 8);
     let agents = server.admin.get("/agents").await.expect(200);
     let ids: Vec<_> = agents["agents"].as_array().unwrap().iter().map(|agent| agent["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["editor-agent", "legacy-agent", "research-agent", "research-agent-2", "travel-agent"]);
+    assert_eq!(ids, ["editor-agent", "legacy-agent", "local-agent", "local-agent-2", "travel-agent"]);
 }
