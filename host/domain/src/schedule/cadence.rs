@@ -35,7 +35,9 @@ pub enum CronFault {
     #[error("a cron text has at most {CRON_CHARS_MAX} characters")]
     TooLong,
     /// It cannot be read.
-    #[error("five fields are expected (minute, hour, day of month, month, day of week), or six with seconds before them: {0}")]
+    #[error(
+        "five fields are expected (minute, hour, day of month, month, day of week), or six with seconds before them: {0}"
+    )]
     Malformed(String),
 }
 

@@ -24,6 +24,8 @@ pub const MISSED_COUNTED_MAX: usize = 1_000;
 pub const QUEUED_MAX: usize = 1_000;
 /// Occurrences that one backfill may have.
 pub const BACKFILL_MAX: usize = 1_000;
+/// Bytes of the input of a schedule, as JSON: a page of schedules shows a hundred of them.
+pub const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Occurrences ahead that are shown at most.
 pub const NEXT_SHOWN_MAX: usize = 100;
 /// Occurrences ahead that are looked at for the shortest time between two of them.

@@ -184,9 +184,8 @@ fn overlap_decides_about_what_comes_while_a_run_goes_on() {
 #[test]
 fn jitter_puts_off_by_less_than_itself_and_alike_on_every_host() {
     let (id, jitter) = (ScheduleId::from_parts(1, [1; 10]), Duration::from_secs(30));
-    let delays: Vec<Duration> = (0..1_000)
-        .map(|n| delay_of(id, at("2026-01-01T00:00:00Z") + TimeDelta::minutes(n), jitter))
-        .collect();
+    let delays: Vec<Duration> =
+        (0..1_000).map(|n| delay_of(id, at("2026-01-01T00:00:00Z") + TimeDelta::minutes(n), jitter)).collect();
     assert!(delays.iter().all(|delay| *delay < jitter));
     let mean = delays.iter().sum::<Duration>() / 1_000;
     assert!((13..17).contains(&mean.as_secs()), "{mean:?}");
@@ -195,6 +194,10 @@ fn jitter_puts_off_by_less_than_itself_and_alike_on_every_host() {
 
     let cadence = minutely();
     let due = due(&cadence, Overlap::Allow, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
-    let put_off = plan(&Due { jitter, now: due.now + TimeDelta::from_std(delays[0]).unwrap() - TimeDelta::milliseconds(1), ..due });
+    let put_off = plan(&Due {
+        jitter,
+        now: due.now + TimeDelta::from_std(delays[0]).unwrap() - TimeDelta::milliseconds(1),
+        ..due
+    });
     assert_eq!((put_off.decided.len(), put_off.next_at), (0, Some(due.next_at)));
 }
