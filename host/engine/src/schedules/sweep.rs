@@ -8,7 +8,6 @@ use armilla_domain::id::{RunId, ScheduleId};
 use armilla_domain::run::Message;
 use armilla_domain::schedule::{Due, Outcome, Overlap, delay_of, plan};
 use armilla_store::{DueRow, NewOccurrence, StartingRow, StoreError, Turn};
-use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use super::timing::{cadence_of, overlap_of, std_duration};
@@ -18,9 +17,11 @@ use crate::{CommandError, RUN_JOURNAL_BYTES_MAX, StartRun};
 
 /// How often a host looks for what is due: as late a run may be.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Schedules, and occurrences that wait, for which one look decides something; the next look comes at once where there are more.
+/// How soon a host looks again that has just started a run: most runs are short, and somebody may wait for its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Schedules, and occurrences that wait, for which one look decides something; the others wait for the next one.
 const TURNS_AT_ONCE: usize = 100;
-/// Runs that one look starts.
+/// Runs that are claimed at once to be started.
 const STARTS_AT_ONCE: u32 = 100;
 /// How long a host is believed to be starting a run; then another one tries.
 const START_LEASE: Duration = Duration::from_secs(10);
@@ -30,19 +31,32 @@ const OCCURRENCES_KEPT_DAYS: i32 = 30;
 const BY: &str = "armilla";
 
 pub(crate) async fn sweep_forever(host: Arc<Host>) {
-    let mut looks = tokio::time::interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = looks.tick() => {}
+            () = tokio::time::sleep(wait) => {}
             () = host.stopping.cancelled() => return,
         }
-        let swept = async {
-            decide(&host).await?;
-            start_claimed(&host, None).await
+        wait = match sweep(&host).await {
+            Ok(true) => LOOK_AGAIN,
+            Ok(false) => LOOK_INTERVAL,
+            Err(error) => {
+                warn!("What schedules want could not be looked for: {error}");
+                LOOK_INTERVAL
+            }
         };
-        if let Err(error) = swept.await {
-            warn!("What schedules want could not be looked for: {error}");
+    }
+}
+
+/// Says whether a run was started.
+async fn sweep(host: &Arc<Host>) -> Result<bool, StoreError> {
+    decide(host).await?;
+    let mut any = false;
+    loop {
+        let started = start_claimed(host, None).await?;
+        any |= started > 0;
+        if started < STARTS_AT_ONCE as usize || host.stopping.is_cancelled() {
+            return Ok(any);
         }
     }
 }
@@ -55,7 +69,7 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
 /// Decides about schedules that are due, and about occurrences that wait.
 async fn decide(host: &Host) -> Result<(), StoreError> {
     for _ in 0..TURNS_AT_ONCE {
-        if host.stopping.is_cancelled() || !host.store.take_due_schedule(|due| turn_of(host, due)).await? {
+        if host.stopping.is_cancelled() || !host.store.take_due_schedule(|due| turn_or_rest(host, due)).await? {
             break;
         }
     }
@@ -65,6 +79,12 @@ async fn decide(host: &Host) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+fn turn_or_rest(host: &Host, row: &DueRow) -> Option<Turn> {
+    turn_of(host, row)
+        .inspect_err(|error| error!(schedule.id = %row.id, "Schedule `{}` is not understood: {error}", row.id))
+        .ok()
 }
 
 fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
@@ -105,18 +125,20 @@ fn fresh_run(host: &Host) -> RunId {
     RunId::from_parts(host.unix_millis(), host.chance.bytes())
 }
 
-/// Starts what was decided to be started: of one schedule, or of all.
-pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>) -> Result<(), StoreError> {
+/// Starts what was decided to be started, of one schedule or of all, and says how many that were: [`STARTS_AT_ONCE`] at most.
+pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>) -> Result<usize, StoreError> {
     let rows = host.store.claim_starting_occurrences(schedule, START_LEASE, STARTS_AT_ONCE).await?;
-    for row in rows {
-        match start(host, &row).await {
+    for row in &rows {
+        match start(host, row).await {
             Err(error) if error.is_unavailable() => return Err(error),
             // One of which nothing is understood must not keep the others.
-            Err(error) => error!(schedule.id = %row.schedule, "An occurrence of `{}` is put off: {error}", row.schedule),
+            Err(error) => {
+                error!(schedule.id = %row.schedule, "An occurrence of `{}` is put off: {error}", row.schedule)
+            }
             Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(rows.len())
 }
 
 async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<(), StoreError> {

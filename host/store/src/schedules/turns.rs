@@ -9,6 +9,9 @@ use uuid::Uuid;
 use super::TimingColumns;
 use crate::{Store, StoreError};
 
+/// Why a schedule rests that nobody paused, such as one of a zone that a later program knew.
+const NOT_UNDERSTOOD: &str = "its times are not understood by this version of the program";
+
 /// A schedule that is due.
 #[derive(Debug)]
 pub struct DueRow {
@@ -58,14 +61,14 @@ pub struct Turn {
 
 impl Store {
     /// Takes the schedule that has been due for longest and that no other host is at, and keeps what `decide` says. Says whether there
-    /// was one. An instant of which something was decided before keeps that. A schedule of which `decide` understands nothing rests from
-    /// then on, so that it keeps no others from their turns.
+    /// was one. An instant of which something was decided before keeps that. A schedule of which it says nothing rests from then
+    /// on, so that it keeps no others from their turns.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn take_due_schedule(
         &self,
-        decide: impl FnOnce(&DueRow) -> Result<Turn, StoreError> + Send,
+        decide: impl FnOnce(&DueRow) -> Option<Turn> + Send,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let locked = sqlx::query!(
@@ -94,18 +97,23 @@ impl Store {
             queued,
         };
         match decide(&due) {
-            Ok(turn) => {
+            Some(turn) => {
                 keep(&mut transaction, id, Trigger::Time, &turn.occurrences).await?;
                 let (next_at, due_at) = turn.next.unzip();
-                sqlx::query!("update schedules set next_at = $2, due_at = $3 where id = $1", id.uuid(), next_at, due_at)
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query!(
+                    "update schedules set next_at = $2, due_at = $3 where id = $1",
+                    id.uuid(),
+                    next_at,
+                    due_at
+                )
+                .execute(&mut *transaction)
+                .await?;
             }
-            Err(error) => {
+            None => {
                 sqlx::query!(
                     "update schedules set paused = true, paused_reason = $2, updated_at = now() where id = $1",
                     id.uuid(),
-                    error.to_string(),
+                    NOT_UNDERSTOOD,
                 )
                 .execute(&mut *transaction)
                 .await?;

@@ -41,6 +41,9 @@ async fn every_fault_of_a_schedule_is_told_at_once() {
     assert!(faults(&problem).len() >= 3, "{problem:#}");
     let array = json!({ "name": "s", "workflowId": workflow, "every": "1m", "input": [] });
     world.client.post("/schedules", &array).await.expect(422);
+    let large = json!({ "name": "s", "workflowId": workflow, "every": "1m", "input": { "topic": "x".repeat(65_536) } });
+    let problem = world.client.post("/schedules", &large).await.problem(422, "schedule.invalid");
+    assert_eq!(faults(&problem), [("/input", "schedule.input_too_large")]);
     assert_eq!(world.client.get("/schedules").await.expect(200)["schedules"], json!([]));
 
     let id = world.schedule(&workflow, json!({ "input": { "topic": "tides" } })).await;

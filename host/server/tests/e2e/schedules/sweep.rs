@@ -25,7 +25,7 @@ async fn each_of_many_due_occurrences_starts_one_run_on_two_hosts() {
     .await;
     assert_eq!((row.get::<i64, _>("runs"), row.get::<i64, _>("made")), (251, 251));
     let next = world.show(&id).await["nextAt"].as_str().unwrap().to_owned();
-    assert!(next > world.occurrences(&id).await[0]["at"].as_str().unwrap().to_owned());
+    assert!(next.as_str() > world.occurrences(&id).await[0]["at"].as_str().unwrap());
 }
 
 #[tokio::test]
@@ -105,6 +105,21 @@ async fn a_schedule_whose_workflow_is_gone_rests_and_says_why() {
     let problem =
         world.client.post(&format!("/schedules/{id}/run"), &json!({})).await.problem(409, "schedule.not_started");
     assert_eq!(problem["detail"], "No run was started: its workflow is gone.");
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_not_understood_keeps_no_other_from_its_turn() {
+    let world = World::new().await;
+    let workflow = world.quick().await;
+    let later = world.schedule(&workflow, json!({})).await;
+    let broken = world.schedule(&workflow, json!({ "every": null, "cron": "@daily" })).await;
+    let breaks = "update schedules set timezone = 'Europe/Atlantis', due_at = now() - interval '1 hour' where id = $1";
+    sqlx::query(breaks).bind(uuid_of(&broken)).execute(&mut world.sql().await).await.unwrap();
+    world.ago(&later, 0).await;
+    assert_eq!(world.outcomes(&later, 1).await, ["started"]);
+    let shown = world.client.get(&format!("/schedules/{broken}?next=0")).await.expect(200)["schedule"].take();
+    assert_eq!(shown["paused"], true, "{shown:#}");
+    assert!(shown["pausedReason"].as_str().unwrap().contains("not understood"), "{shown:#}");
 }
 
 #[tokio::test]
