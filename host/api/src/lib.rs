@@ -20,6 +20,7 @@ pub mod prompts;
 mod request;
 mod routes;
 pub mod runs;
+pub mod schedules;
 pub mod secrets;
 mod serve;
 mod state;

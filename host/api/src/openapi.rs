@@ -26,6 +26,7 @@ const BEARER: &str = "bearer";
         (name = "runs", description = "What runs and what ran."),
         (name = "pipelines", description = "Agents in a row, without a definition."),
         (name = "approvals", description = "Decisions that runs wait for."),
+        (name = "schedules", description = "What starts runs by the clock."),
         (name = "agents", description = "Who is called over HTTP."),
         (name = "prompts", description = "What agents are told: templates, versions, labels and overrides."),
         (name = "tools", description = "What runs in the sandbox."),

@@ -7,6 +7,7 @@ mod code;
 mod command;
 pub(crate) mod kind;
 mod prompt;
+mod schedule;
 
 use std::error::Error;
 use std::time::Duration;

@@ -12,7 +12,9 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, approvals, chat, events, health, pipelines, plugins, prompts, runs, secrets, tools, workflows};
+use crate::{
+    agents, approvals, chat, events, health, pipelines, plugins, prompts, runs, schedules, secrets, tools, workflows,
+};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -47,6 +49,13 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(runs::retry_run))
         .routes(routes!(runs::fork_run))
         .routes(routes!(runs::signal_run))
+        .routes(routes!(schedules::list_schedules, schedules::create_schedule))
+        .routes(routes!(schedules::get_schedule, schedules::replace_schedule, schedules::delete_schedule))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(schedules::run_schedule))
+        .routes(routes!(schedules::backfill_schedule))
+        .routes(routes!(schedules::list_occurrences))
         .routes(routes!(approvals::list_approvals))
         .routes(routes!(approvals::get_approval))
         .routes(routes!(approvals::approve))

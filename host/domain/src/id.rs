@@ -96,6 +96,10 @@ typed_id!(
     PromptOverrideId, "po_"
 );
 typed_id!(
+    /// A schedule: what starts runs by the clock.
+    ScheduleId, "sch_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

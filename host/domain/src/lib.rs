@@ -18,5 +18,6 @@ pub mod plugin;
 pub mod prompt;
 pub mod retry;
 pub mod run;
+pub mod schedule;
 pub mod talk;
 pub mod template;

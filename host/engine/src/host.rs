@@ -30,13 +30,13 @@ use crate::interpreter::Interpreter;
 use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::prompts::{self, PromptCounts};
-use crate::sweep;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
     CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PipelineTemplates,
     PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
+use crate::{schedules, sweep};
 
 /// This part of a lease is what its renewal waits: often enough to fail twice.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -295,6 +295,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     tokio::spawn(wakeups::speak(Arc::clone(host)));
     tokio::spawn(wakeups::listen(Arc::clone(host)));
     host.tasks.spawn(sweep::sweep_forever(Arc::clone(host)));
+    host.tasks.spawn(schedules::sweep_forever(Arc::clone(host)));
     host.tasks.spawn(prompts::flush_forever(Arc::clone(host)));
     // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
     tokio::spawn(renew_forever(Arc::clone(host)));

@@ -28,6 +28,7 @@ mod plugins;
 mod prompts;
 mod reader;
 mod runs;
+mod schedules;
 mod sweep;
 mod testing;
 mod time;
@@ -75,6 +76,7 @@ pub use prompts::{
 };
 pub use reader::{RunEventView, RunView};
 pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};
+pub use schedules::{Backfill, Backfilled, NewSchedule, OccurrenceView, ScheduleError, ScheduleView};
 pub use testing::{
     TEST_DURATION_MAX, TEST_ENTRIES_MAX, TEST_EVENTS_MAX, TEST_RECORDED_RUNS_MAX, TESTS_AT_ONCE_MAX, TestWorkflow,
 };

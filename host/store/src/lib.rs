@@ -23,6 +23,7 @@ mod plugins;
 mod prompts;
 mod retention;
 mod runs;
+mod schedules;
 mod secrets;
 mod starts;
 mod versions;
@@ -55,6 +56,10 @@ pub use prompts::{
 };
 pub use retention::IDEMPOTENCY_HOURS;
 pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
+pub use schedules::{
+    DueRow, NewOccurrence, OccurrenceRow, SCHEDULES_PER_WORKSPACE_MAX, ScheduleChange, ScheduleRow, StartingRow,
+    TimingColumns, Turn,
+};
 pub use secrets::SecretRow;
 /// Where a server is and how it is entered; parsed from a URL with `parse`.
 pub use sqlx::postgres::PgConnectOptions;

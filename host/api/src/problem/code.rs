@@ -89,6 +89,11 @@ codes! {
     RunTooManyMessages, "run.too_many_messages", TOO_MANY_REQUESTS, "Too many messages wait for the run already.";
     RunConcurrencyLimit, "run.concurrency_limit", TOO_MANY_REQUESTS, "As many runs go on as the workflow allows.";
     IdempotencyKeyReused, "idempotency.key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request.";
+    ScheduleNotFound, "schedule.not_found", NOT_FOUND, "There is no such schedule.";
+    ScheduleInvalid, "schedule.invalid", UNPROCESSABLE_ENTITY, "The schedule has faults.";
+    ScheduleTooMany, "schedule.too_many", CONFLICT, "The workspace has as many schedules as it may.";
+    ScheduleTooManyQueued, "schedule.too_many_queued", CONFLICT, "As many occurrences wait as may.";
+    ScheduleNotStarted, "schedule.not_started", CONFLICT, "The schedule's run could not be started.";
     ApprovalNotFound, "approval.not_found", NOT_FOUND, "There is no such approval.";
     ApprovalClosed, "approval.closed", CONFLICT, "The approval is not open any more.";
     ApprovalRole, "approval.role", FORBIDDEN, "The caller's role does not decide this approval.";

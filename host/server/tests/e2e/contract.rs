@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 61] = [
+const PROMISED: [(&str, &str); 71] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -63,6 +63,16 @@ const PROMISED: [(&str, &str); 61] = [
     ("get", "/agents/{id}/prompt-override"),
     ("put", "/agents/{id}/prompt-override"),
     ("get", "/agents/{id}/prompt-overrides"),
+    ("post", "/schedules"),
+    ("get", "/schedules"),
+    ("get", "/schedules/{id}"),
+    ("put", "/schedules/{id}"),
+    ("delete", "/schedules/{id}"),
+    ("post", "/schedules/{id}/pause"),
+    ("post", "/schedules/{id}/resume"),
+    ("post", "/schedules/{id}/run"),
+    ("post", "/schedules/{id}/backfill"),
+    ("get", "/schedules/{id}/occurrences"),
     ("get", "/tools"),
     ("get", "/tools/{name}"),
     ("get", "/healthz"),
@@ -135,6 +145,10 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
     let template = server.admin.post("/prompt-templates", &template).await.expect(201)["promptTemplate"].take();
     let render = format!("/prompt-templates/{}/render", template["id"].as_str().unwrap());
     let rendered = server.admin.post(&render, &json!({})).await.expect(200);
+    let schedule = json!({ "name": "s", "workflowId": workflow["id"], "every": "1d" });
+    let schedule = server.admin.post("/schedules", &schedule).await.expect(201)["schedule"].take();
+    let occurrence = format!("/schedules/{}/run", schedule["id"].as_str().unwrap());
+    let occurrence = server.admin.post(&occurrence, &json!({})).await.expect(202)["occurrence"].take();
     let asks = server.admin.start_steps(json!([{ "type": "approval", "id": "ok", "message": "Go?" }])).await;
     let approval = format!("/approvals/{}", server.admin.asked(&asks, 1).await[0]);
     let approval = server.admin.get(&approval).await.expect(200)["approval"].take();
@@ -155,6 +169,8 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
         ("PromptMetrics", metrics),
         ("PromptTemplate", template),
         ("RenderedPromptResponse", rendered),
+        ("Schedule", schedule),
+        ("Occurrence", occurrence),
         ("BulkResponse", bulk),
     ];
     for (name, value) in answered {

@@ -39,6 +39,7 @@ mod process;
 mod prompts;
 mod recorded;
 mod retry;
+mod schedules;
 mod signals;
 mod starting;
 mod streams;

@@ -1,0 +1,116 @@
+//! Which instants a schedule means.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+
+use super::CRON_CHARS_MAX;
+
+/// A time zone of the IANA database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone(Tz);
+
+impl Zone {
+    /// Coordinated universal time.
+    pub const UTC: Self = Self(Tz::UTC);
+
+    /// The zone of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        name.parse().ok().map(Self)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// Why a text is no cron text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CronFault {
+    /// Too long.
+    #[error("a cron text has at most {CRON_CHARS_MAX} characters")]
+    TooLong,
+    /// It cannot be read.
+    #[error(
+        "five fields are expected (minute, hour, day of month, month, day of week), or six with seconds before them: {0}"
+    )]
+    Malformed(String),
+}
+
+/// Which instants a schedule means.
+#[derive(Debug, Clone)]
+pub enum Cadence {
+    /// Those whose clock on the wall fits. Where clocks go forward over a fixed time of day, the first instant after the gap is meant;
+    /// where they go back over one, the first of the two. What recurs within the day (`*`, steps, lists) goes on in real time: nothing of
+    /// what does not exist, and both of what comes twice.
+    Cron {
+        /// The pattern.
+        cron: Box<Cron>,
+        /// Where the clock hangs.
+        zone: Zone,
+    },
+    /// Every so often, before and after the anchor.
+    Every {
+        /// How often: whole milliseconds, not zero.
+        every: Duration,
+        /// From where it is counted.
+        anchor: DateTime<Utc>,
+    },
+    /// Once.
+    At(DateTime<Utc>),
+}
+
+impl Cadence {
+    /// The instants of a cron text.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn cron(text: &str, zone: Zone) -> Result<Self, CronFault> {
+        if text.chars().count() > CRON_CHARS_MAX {
+            return Err(CronFault::TooLong);
+        }
+        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+        let cron = parser.parse(text).map_err(|error| CronFault::Malformed(error.to_string()))?;
+        Ok(Self::Cron { cron: Box::new(cron), zone })
+    }
+
+    /// The first instant after `after`; none where there is none any more.
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Cron { cron, zone } => {
+                // The pattern knows whole seconds: the first one after this begins after it.
+                let from = after.trunc_subsecs(0).with_timezone(&zone.0);
+                let next = cron.find_next_occurrence(&from, false).ok()?.with_timezone(&Utc);
+                (next > after).then_some(next)
+            }
+            Self::Every { every, anchor } => {
+                let every = i64::try_from(every.as_millis()).ok().filter(|every| *every > 0)?;
+                let anchor = anchor.timestamp_millis();
+                let passed = after.timestamp_millis().checked_sub(anchor)?.div_euclid(every);
+                let next = passed.checked_add(1)?.checked_mul(every)?.checked_add(anchor)?;
+                DateTime::from_timestamp_millis(next)
+            }
+            Self::At(at) => (*at > after).then_some(*at),
+        }
+    }
+
+    /// The instants from `from` on and before `to`, in their order.
+    pub fn between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        let first = self.next_after(from - chrono::TimeDelta::milliseconds(1));
+        std::iter::successors(first, |at| self.next_after(*at)).take_while(move |at| *at < to)
+    }
+
+    /// The shortest time between two of the next `among` instants after `after`; none where there are not two.
+    pub fn shortest_gap(&self, after: DateTime<Utc>, among: usize) -> Option<Duration> {
+        if let Self::Every { every, .. } = self {
+            return Some(*every);
+        }
+        let next = std::iter::successors(self.next_after(after), |at| self.next_after(*at));
+        let next: Vec<DateTime<Utc>> = next.take(among).collect();
+        next.windows(2).filter_map(|pair| (pair[1] - pair[0]).to_std().ok()).min()
+    }
+}

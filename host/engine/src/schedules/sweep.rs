@@ -1,0 +1,195 @@
+//! Does what is due: every host for all schedules, without a leader. What is decided is decided under a lock and written down with the id
+//! of the run; what was written down is done by whichever host comes first, and by another one where that does not come to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_domain::id::{RunId, ScheduleId};
+use armilla_domain::run::Message;
+use armilla_domain::schedule::{Due, Outcome, Overlap, delay_of, plan};
+use armilla_store::{DueRow, NewOccurrence, StartingRow, StoreError, Turn};
+use tracing::{error, info, warn};
+
+use super::timing::{cadence_of, overlap_of, std_duration};
+use crate::host::Host;
+use crate::runs::{Beginner, begin};
+use crate::{CommandError, RUN_JOURNAL_BYTES_MAX, StartRun};
+
+/// How often a host looks for what is due: as late a run may be.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon a host looks again that has just started a run: most runs are short, and somebody may wait for its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Schedules, and occurrences that wait, for which one look decides something; the others wait for the next one.
+const TURNS_AT_ONCE: usize = 100;
+/// Runs that are claimed at once to be started.
+const STARTS_AT_ONCE: u32 = 100;
+/// How long a host is believed to be starting a run; then another one tries.
+const START_LEASE: Duration = Duration::from_secs(10);
+/// How long occurrences are kept: longer than anybody looks back at single ones.
+const OCCURRENCES_KEPT_DAYS: i32 = 30;
+/// Who tells a run to end for a later one.
+const BY: &str = "armilla";
+
+pub(crate) async fn sweep_forever(host: Arc<Host>) {
+    let mut wait = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = host.stopping.cancelled() => return,
+        }
+        wait = match sweep(&host).await {
+            Ok(true) => LOOK_AGAIN,
+            Ok(false) => LOOK_INTERVAL,
+            Err(error) => {
+                warn!("What schedules want could not be looked for: {error}");
+                LOOK_INTERVAL
+            }
+        };
+    }
+}
+
+/// Says whether a run was started.
+async fn sweep(host: &Arc<Host>) -> Result<bool, StoreError> {
+    decide(host).await?;
+    let mut any = false;
+    loop {
+        let started = start_claimed(host, None).await?;
+        any |= started > 0;
+        if started < STARTS_AT_ONCE as usize || host.stopping.is_cancelled() {
+            return Ok(any);
+        }
+    }
+}
+
+/// Removes up to `limit` occurrences whose time is over, and says how many.
+pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreError> {
+    host.store.remove_old_occurrences(OCCURRENCES_KEPT_DAYS, limit).await
+}
+
+/// Decides about schedules that are due, and about occurrences that wait.
+async fn decide(host: &Host) -> Result<(), StoreError> {
+    for _ in 0..TURNS_AT_ONCE {
+        if host.stopping.is_cancelled() || !host.store.take_due_schedule(|due| turn_or_rest(host, due)).await? {
+            break;
+        }
+    }
+    for _ in 0..TURNS_AT_ONCE {
+        if host.stopping.is_cancelled() || !host.store.take_queued_occurrence(fresh_run(host)).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn turn_or_rest(host: &Host, row: &DueRow) -> Option<Turn> {
+    turn_of(host, row)
+        .inspect_err(|error| error!(schedule.id = %row.id, "Schedule `{}` is not understood: {error}", row.id))
+        .ok()
+}
+
+fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
+    let cadence = cadence_of(&row.timing)?;
+    let jitter = std_duration(row.jitter_ms);
+    let plan = plan(&Due {
+        id: row.id,
+        cadence: &cadence,
+        overlap: overlap_of(&row.overlap)?,
+        catch_up: std_duration(row.catch_up_ms),
+        jitter,
+        next_at: row.next_at,
+        now: row.now,
+        goes_on: row.goes_on,
+        queued: usize::try_from(row.queued).unwrap_or(usize::MAX),
+    });
+    let missed = plan.missed.map(|missed| NewOccurrence {
+        instant: missed.first,
+        outcome: Outcome::Missed.as_str(),
+        run: None,
+        detail: Some("no host was there in time".to_owned()),
+        missed: i32::try_from(missed.count).ok(),
+    });
+    let decided = plan.decided.into_iter().map(|one| NewOccurrence {
+        instant: one.instant,
+        outcome: one.outcome.as_str(),
+        run: (one.outcome == Outcome::Starting).then(|| fresh_run(host)),
+        detail: one.why.map(str::to_owned),
+        missed: None,
+    });
+    Ok(Turn {
+        occurrences: missed.into_iter().chain(decided).collect(),
+        next: plan.next_at.map(|at| (at, at + delay_of(row.id, at, jitter))),
+    })
+}
+
+fn fresh_run(host: &Host) -> RunId {
+    RunId::from_parts(host.unix_millis(), host.chance.bytes())
+}
+
+/// Starts what was decided to be started, of one schedule or of all, and says how many that were: [`STARTS_AT_ONCE`] at most.
+pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>) -> Result<usize, StoreError> {
+    let rows = host.store.claim_starting_occurrences(schedule, START_LEASE, STARTS_AT_ONCE).await?;
+    for row in &rows {
+        match start(host, row).await {
+            Err(error) if error.is_unavailable() => return Err(error),
+            // One of which nothing is understood must not keep the others.
+            Err(error) => {
+                error!(schedule.id = %row.schedule, "An occurrence of `{}` is put off: {error}", row.schedule)
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(rows.len())
+}
+
+async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<(), StoreError> {
+    if overlap_of(&row.overlap)? == Overlap::CancelOther {
+        end_others(host, row).await?;
+    }
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt(format!("{}: {error}", row.schedule));
+    let command = StartRun {
+        workflow: row.workflow,
+        version: None,
+        input: serde_json::from_str(&row.input).map_err(corrupt)?,
+        traceparent: None,
+        idempotency_key: None,
+    };
+    let Err(why) = begin(host, row.workspace, row.run, command, Beginner::default()).await else {
+        info!(schedule.id = %row.schedule, run.id = %row.run, "Schedule `{}` started the run `{}`", row.schedule, row.run);
+        return host.store.mark_occurrence_started(row).await;
+    };
+    // A host that was killed, or lost its connection, after the run was written down may have started it, and whatever has changed since.
+    if host.store.has_ended(row.workspace, row.run).await?.is_some() {
+        return host.store.mark_occurrence_started(row).await;
+    }
+    match why {
+        CommandError::UnknownWorkflow(_) => {
+            host.store.give_up_occurrence(row, Outcome::Missed, "its workflow is gone", true).await
+        }
+        CommandError::Invalid(faults) => {
+            let faults: Vec<String> = faults.iter().take(3).map(ToString::to_string).collect();
+            let why = format!("its workflow takes other input by now: {}", faults.join("; "));
+            host.store.give_up_occurrence(row, Outcome::Missed, &why, true).await
+        }
+        CommandError::TooManyRuns { .. } => {
+            host.store.give_up_occurrence(row, Outcome::Skipped, &why.to_string(), false).await
+        }
+        // Another host will.
+        CommandError::Stopping => Ok(()),
+        CommandError::Store(error) if error.is_unavailable() => Err(error),
+        other => {
+            error!(schedule.id = %row.schedule, run.id = %row.run, "The run `{}` could not be started: {other}", row.run);
+            host.store.give_up_occurrence(row, Outcome::Missed, "its run could not be started", false).await
+        }
+    }
+}
+
+async fn end_others(host: &Host, row: &StartingRow) -> Result<(), StoreError> {
+    let reason = Some(format!("the schedule {} began its next run", row.schedule));
+    let message = Message::Cancel { by: BY.to_owned(), reason };
+    for run in host.store.other_runs_of_schedule(row.schedule, row.run).await? {
+        // One that has ended meanwhile, or was told already, needs no word.
+        host.store.tell_run(row.workspace, run, &message, &[], RUN_JOURNAL_BYTES_MAX).await?;
+        host.wake(&[run]);
+    }
+    Ok(())
+}
