@@ -12,7 +12,9 @@ use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
-use crate::{agents, approvals, chat, events, health, pipelines, plugins, prompts, runs, secrets, tools, workflows};
+use crate::{
+    agents, approvals, chat, events, health, hooks, pipelines, plugins, prompts, runs, secrets, tools, workflows,
+};
 
 /// Everybody may ask these.
 fn public() -> OpenApiRouter<ApiState> {
@@ -21,6 +23,7 @@ fn public() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::openapi_json))
         .routes(routes!(problem::kind::get_problem_kind))
+        .routes(routes!(hooks::call_hook))
 }
 
 /// These need a token.
@@ -93,6 +96,10 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(plugins::list_plugin_grants))
         .routes(routes!(secrets::list_secrets))
         .routes(routes!(secrets::put_secret, secrets::delete_secret))
+        .routes(routes!(hooks::list_inbound_hooks, hooks::create_inbound_hook))
+        .routes(routes!(hooks::get_inbound_hook, hooks::replace_inbound_hook, hooks::delete_inbound_hook))
+        .routes(routes!(hooks::rotate_inbound_hook_token))
+        .routes(routes!(hooks::list_inbound_hook_calls))
         .routes(routes!(events::list_events))
 }
 

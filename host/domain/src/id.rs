@@ -96,6 +96,10 @@ typed_id!(
     PromptOverrideId, "po_"
 );
 typed_id!(
+    /// A URL that starts runs.
+    InboundHookId, "ih_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

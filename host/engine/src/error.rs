@@ -9,7 +9,7 @@ use armilla_registry::signature::SignatureError;
 use armilla_sandbox::LoadFault;
 use armilla_store::{StoreError, WORKFLOW_VERSIONS_MAX};
 
-use crate::{InstallError, PromptError, UploadError};
+use crate::{HookError, InstallError, PromptError, UploadError};
 
 /// Why a command was not carried out. What belongs to another workspace is unknown, like what never was.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +162,9 @@ pub enum CommandError {
     /// What was asked of prompts cannot be.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// What was asked of an inbound hook cannot be.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// A fault of this program ended the command.
     #[error("the command panicked")]
     Panicked,

@@ -61,5 +61,6 @@ async fn remove(host: &Host) -> Result<(), StoreError> {
     }
     host.store.delete_dead_letters().await?;
     host.store.forget_idempotency_keys().await?;
+    host.store.forget_hook_signatures().await?;
     Ok(())
 }
