@@ -11,6 +11,7 @@ pub mod auth;
 pub mod chat;
 mod events;
 mod health;
+pub mod hooks;
 mod openapi;
 mod page;
 pub mod pipelines;

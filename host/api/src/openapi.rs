@@ -32,6 +32,7 @@ const BEARER: &str = "bearer";
         (name = "tools", description = "What runs in the sandbox."),
         (name = "plugins", description = "Where tools come from, and what each may touch."),
         (name = "secrets", description = "What plugins put into requests without seeing it."),
+        (name = "inbound hooks", description = "URLs that start runs."),
         (name = "events", description = "What happened."),
         (name = "operations", description = "For those who run the server."),
     ),

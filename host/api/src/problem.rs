@@ -5,6 +5,7 @@
 
 mod code;
 mod command;
+mod hook;
 pub(crate) mod kind;
 mod prompt;
 mod schedule;

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub use self::body::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody};
+pub(crate) use self::body::{any_json, bytes_of, is_json};
 pub(crate) use self::idempotency::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub(crate) use self::if_match::IfMatch;
 pub(crate) use self::path::{PathBetween, PathNumbered};
@@ -32,6 +33,9 @@ pub const REQUEST_DURATION_MAX: Duration = Duration::from_secs(330);
 
 /// A log line shows where a request went, not all that somebody wrote into its path.
 const LOGGED_PATH_CHARS_MAX: usize = 200;
+
+/// Where inbound hooks are called.
+const HOOKS: &str = "/hooks/";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -96,8 +100,7 @@ pub(crate) async fn identify(State(state): State<ApiState>, mut request: Request
         request.extensions_mut().insert(traceparent);
     }
     let method = request.method().clone();
-    let path: String =
-        request.uri().path().chars().take(LOGGED_PATH_CHARS_MAX).flat_map(char::escape_default).collect();
+    let path = logged_path(request.uri().path());
 
     let span = tracing::info_span!("request", request.id = %id.as_str());
     async move {
@@ -128,6 +131,14 @@ pub(crate) async fn identify(State(state): State<ApiState>, mut request: Request
     .await
 }
 
+/// What the log shows of a path. What stands behind `/hooks/` is a secret: whoever has it may call the hook.
+fn logged_path(path: &str) -> String {
+    match path.strip_prefix(HOOKS) {
+        Some(_) => format!("{HOOKS}…"),
+        None => path.chars().take(LOGGED_PATH_CHARS_MAX).flat_map(char::escape_default).collect(),
+    }
+}
+
 /// Ends what hangs before it answers. An answer that is a stream may last longer.
 pub(crate) async fn bound_duration(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DURATION_MAX, next.run(request)).await {
@@ -150,6 +161,13 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_shows_where_a_request_went_and_no_token_of_a_hook() {
+        assert_eq!(logged_path("/runs/a\nb"), "/runs/a\\nb");
+        assert_eq!(logged_path("/hooks/hk_secret"), "/hooks/…");
+        assert_eq!(logged_path("/hooks/hk_secret/more"), "/hooks/…");
+    }
 
     #[test]
     fn a_well_formed_traceparent_is_taken_and_others_are_not() {

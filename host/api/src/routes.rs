@@ -13,7 +13,8 @@ use crate::problem::{self, Code, Problem};
 use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
 use crate::{
-    agents, approvals, chat, events, health, pipelines, plugins, prompts, runs, schedules, secrets, tools, workflows,
+    agents, approvals, chat, events, health, hooks, pipelines, plugins, prompts, runs, schedules, secrets, tools,
+    workflows,
 };
 
 /// Everybody may ask these.
@@ -23,6 +24,7 @@ fn public() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::openapi_json))
         .routes(routes!(problem::kind::get_problem_kind))
+        .routes(routes!(hooks::call_hook))
 }
 
 /// These need a token.
@@ -102,6 +104,10 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(plugins::list_plugin_grants))
         .routes(routes!(secrets::list_secrets))
         .routes(routes!(secrets::put_secret, secrets::delete_secret))
+        .routes(routes!(hooks::list_inbound_hooks, hooks::create_inbound_hook))
+        .routes(routes!(hooks::get_inbound_hook, hooks::replace_inbound_hook, hooks::delete_inbound_hook))
+        .routes(routes!(hooks::rotate_inbound_hook_token))
+        .routes(routes!(hooks::list_inbound_hook_calls))
         .routes(routes!(events::list_events))
 }
 

@@ -100,6 +100,10 @@ typed_id!(
     ScheduleId, "sch_"
 );
 typed_id!(
+    /// A URL that starts runs.
+    InboundHookId, "ih_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

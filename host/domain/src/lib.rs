@@ -10,6 +10,7 @@ pub mod call;
 pub mod definition;
 pub mod duration;
 pub mod fault;
+pub mod hook;
 pub mod id;
 pub mod journal;
 pub mod json;

@@ -9,7 +9,7 @@ use armilla_registry::signature::SignatureError;
 use armilla_sandbox::LoadFault;
 use armilla_store::{StoreError, WORKFLOW_VERSIONS_MAX};
 
-use crate::{InstallError, PromptError, ScheduleError, UploadError};
+use crate::{HookError, InstallError, PromptError, ScheduleError, UploadError};
 
 /// Why a command was not carried out. What belongs to another workspace is unknown, like what never was.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +165,9 @@ pub enum CommandError {
     /// What was asked of schedules cannot be.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// What was asked of an inbound hook cannot be.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// A fault of this program ended the command.
     #[error("the command panicked")]
     Panicked,

@@ -26,6 +26,7 @@ use crate::definitions::Definitions;
 use crate::deltas::Deltas;
 use crate::event_ids::EventIds;
 use crate::hold::Hold;
+use crate::hooks::HookRates;
 use crate::interpreter::Interpreter;
 use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
@@ -80,6 +81,8 @@ pub(crate) struct Host {
     pub(crate) pipeline_templates: PipelineTemplates,
     /// What was done with prompts since it was last written down.
     pub(crate) prompt_counts: PromptCounts,
+    /// How often inbound hooks are called.
+    pub(crate) hook_rates: HookRates,
     /// Words for other hosts.
     pub(crate) words: Words,
     /// Rung when there may be something to claim.
@@ -142,6 +145,7 @@ impl Host {
             limits,
             pipeline_templates,
             prompt_counts: PromptCounts::default(),
+            hook_rates: HookRates::default(),
             words: Words::default(),
             due: Notify::new(),
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),

@@ -20,6 +20,7 @@ mod event_ids;
 mod executor;
 mod folded;
 mod hold;
+mod hooks;
 mod host;
 mod interpreter;
 mod pending;
@@ -54,11 +55,15 @@ pub use agents::{AgentVersionView, AgentView};
 pub use approvals::{ApprovalView, Decision};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
-pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, RunFilter};
+pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, HOOK_CALLS_KEPT, RunFilter};
 pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use deltas::{AnswerPieces, Piece};
 pub use error::CommandError;
+pub use hooks::{
+    FoundHook, HOOK_CALLS_PER_MINUTE_MAX, HOOKS_COUNTED_MAX, HookCallOutcome, HookCallRecord, HookCallView, HookError,
+    HookView, HookWithToken,
+};
 pub use pipelines::{
     Asking, Chat, ExecuteTemplate, FileFault, PIPELINE_TEMPLATES_FILE_BYTES_MAX, PIPELINE_TEMPLATES_INTERVAL,
     PipelineTemplates, RunPipeline, StartedPipeline, TemplatesFileError, TemplatesView,

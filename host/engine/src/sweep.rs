@@ -67,5 +67,6 @@ async fn remove(host: &Host) -> Result<(), StoreError> {
             break;
         }
     }
+    host.store.forget_hook_signatures().await?;
     Ok(())
 }

@@ -151,6 +151,18 @@ codes! {
     PromptTooManyVersions, "prompt.too_many_versions", CONFLICT, "The agent's prompt has as many versions as it may.";
     PromptLabelNotFound, "prompt.label_not_found", NOT_FOUND, "No version of the agent's prompt has this label.";
     PromptOverrideNotFound, "prompt.override_not_found", NOT_FOUND, "No override of the agent's prompt is in effect.";
+    HookNotFound, "hook.not_found", NOT_FOUND, "There is no such hook.";
+    HookInvalid, "hook.invalid", UNPROCESSABLE_ENTITY, "The hook has faults.";
+    HookCrowded, "hook.too_many_calls", TOO_MANY_REQUESTS, "The hook is called too often.";
+    HookSecretMissing, "hook.secret_missing", SERVICE_UNAVAILABLE, "The hook cannot tell good calls from others.";
+    HookSignatureMissing, "hook.signature_missing", UNAUTHORIZED, "The call carries no signature that can be read.";
+    HookSignatureWrong, "hook.signature_wrong", UNAUTHORIZED, "The call's signature is wrong.";
+    HookSignatureOld, "hook.signature_old", UNAUTHORIZED, "The call was signed too long ago, or in the future.";
+    HookSignatureReplayed, "hook.signature_replayed", UNAUTHORIZED, "The call's signature was used before.";
+    HookExpressionFailed, "hook.expression_failed", UNPROCESSABLE_ENTITY, "The hook's expressions fail on this call.";
+    HookRunFailed, "hook.run_failed", BAD_GATEWAY, "The run that the call started failed.";
+    HookRunTimedOut, "hook.run_timed_out", GATEWAY_TIMEOUT, "The run that the call started took too long.";
+    HookRunCancelled, "hook.run_cancelled", CONFLICT, "The run that the call started was cancelled.";
     ProblemNotFound, "problem.not_found", NOT_FOUND, "There is no such kind of problem.";
 
     StoreUnavailable, "store.unavailable", SERVICE_UNAVAILABLE, "The database cannot be reached at the moment.";

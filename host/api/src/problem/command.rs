@@ -62,6 +62,7 @@ impl From<CommandError> for Problem {
             CommandError::Unloadable(_) => Self::new(Code::PluginUnloadable, sentence(&error)),
             CommandError::Prompt(error) => error.into(),
             CommandError::Schedule(error) => error.into(),
+            CommandError::Hook(error) => error.into(),
             CommandError::Invalid(faults) => Self::invalid(Code::BodyInvalid, faults),
             CommandError::Stopping => Self::unavailable(STOPPING_RETRY_AFTER),
             CommandError::Store(error) if error.is_unavailable() => {

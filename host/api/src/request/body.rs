@@ -61,10 +61,7 @@ impl<T: DeserializeOwned + ToSchema, S: Sync> FromRequest<S> for OptionalJsonBod
 /// The bytes of a body that says it is JSON; none where there is no body.
 async fn json_text(request: Request) -> Result<Option<Vec<u8>>, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(BODY_READ_DURATION_MAX, read(body)).await.map_err(|_| {
-        let detail = format!("The body did not arrive within {} seconds.", BODY_READ_DURATION_MAX.as_secs());
-        Problem::new(Code::BodyTimeout, detail)
-    })??;
+    let bytes = bytes_of(body).await?;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -72,6 +69,14 @@ async fn json_text(request: Request) -> Result<Option<Vec<u8>>, Problem> {
         return Err(Problem::new(Code::BodyMediaType, "Send JSON, with `Content-Type: application/json`."));
     }
     Ok(Some(bytes))
+}
+
+/// A body's bytes, whatever they are.
+pub(crate) async fn bytes_of(body: Body) -> Result<Vec<u8>, Problem> {
+    tokio::time::timeout(BODY_READ_DURATION_MAX, read(body)).await.map_err(|_| {
+        let detail = format!("The body did not arrive within {} seconds.", BODY_READ_DURATION_MAX.as_secs());
+        Problem::new(Code::BodyTimeout, detail)
+    })?
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Problem> {
@@ -101,10 +106,15 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
 }
 
 /// `application/json` or a type that says it is JSON too (RFC 6839), whatever its parameters.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Any JSON, within the bounds of every body.
+pub(crate) fn any_json(bytes: &[u8]) -> Result<Value, Problem> {
+    parse(bytes)
 }
 
 fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Problem> {

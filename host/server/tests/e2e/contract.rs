@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 
 /// What the design fixes for existing clients, and what this version adds.
-const PROMISED: [(&str, &str); 71] = [
+const PROMISED: [(&str, &str); 79] = [
     ("post", "/workflows"),
     ("get", "/workflows"),
     ("get", "/workflows/{id}"),
@@ -73,6 +73,14 @@ const PROMISED: [(&str, &str); 71] = [
     ("post", "/schedules/{id}/run"),
     ("post", "/schedules/{id}/backfill"),
     ("get", "/schedules/{id}/occurrences"),
+    ("post", "/inbound-hooks"),
+    ("get", "/inbound-hooks"),
+    ("get", "/inbound-hooks/{id}"),
+    ("put", "/inbound-hooks/{id}"),
+    ("delete", "/inbound-hooks/{id}"),
+    ("post", "/inbound-hooks/{id}/rotate-token"),
+    ("get", "/inbound-hooks/{id}/calls"),
+    ("post", "/hooks/{token}"),
     ("get", "/tools"),
     ("get", "/tools/{name}"),
     ("get", "/healthz"),
@@ -152,6 +160,12 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
     let asks = server.admin.start_steps(json!([{ "type": "approval", "id": "ok", "message": "Go?" }])).await;
     let approval = format!("/approvals/{}", server.admin.asked(&asks, 1).await[0]);
     let approval = server.admin.get(&approval).await.expect(200)["approval"].take();
+    let hook = json!({ "name": "h", "workflowId": workflow["id"] });
+    let hook = server.admin.post("/inbound-hooks", &hook).await.expect(201);
+    let hook_path = hook["path"].as_str().unwrap().to_owned();
+    let called = server.admin.without_token().post(&hook_path, &json!({})).await.expect(202);
+    let calls = format!("/inbound-hooks/{}/calls", hook["inboundHook"]["id"].as_str().unwrap());
+    let call = server.admin.get(&calls).await.expect(200)["calls"][0].take();
     let bulk = server.admin.post("/runs/bulk", &json!({ "action": "cancel", "all": true })).await.expect(200);
     let answered = [
         ("Workflow", workflow),
@@ -172,6 +186,10 @@ async fn what_is_answered_has_exactly_the_documented_fields() {
         ("Schedule", schedule),
         ("Occurrence", occurrence),
         ("BulkResponse", bulk),
+        ("InboundHook", hook["inboundHook"].clone()),
+        ("InboundHookTokenResponse", hook),
+        ("HookCallResponse", called),
+        ("InboundHookCall", call),
     ];
     for (name, value) in answered {
         let (fields, required) = fields_of(&document, &document["components"]["schemas"][name]);

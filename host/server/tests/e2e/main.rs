@@ -28,6 +28,7 @@ mod errors;
 mod flow;
 mod fork;
 mod harness;
+mod hooks;
 mod hostile;
 mod language;
 mod lists;
