@@ -71,7 +71,9 @@ impl Store {
                 on ov.workspace_id = a.workspace_id and ov.agent_id = a.id and ov.version = o.version
             left join lateral (
                 -- Read only where it may be there: a configuration can be long.
+                -- U+0000, which no text of the database holds, is not written any more; `\\u0000` is a backslash and five signs.
                 select case when position('"promptLabel"' in a.config) > 0
+                        and position('\u0000' in replace(a.config, '\\', '')) = 0
                     then a.config::json ->> 'promptLabel' end as label
             ) wanted on true
             left join lateral (
