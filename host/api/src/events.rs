@@ -2,16 +2,14 @@
 
 mod query;
 
-use std::fmt;
-use std::str::FromStr;
-
-use armilla_engine::EventView;
+use armilla_domain::event::EventType;
+use armilla_domain::id::EventId;
+use armilla_engine::{CommandError, EventView};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use self::query::EventsQuery;
 use crate::auth::Caller;
@@ -23,25 +21,6 @@ use crate::wire::Timestamp;
 
 /// The most that a list of events gives at once.
 const EVENTS_PAGE_MAX: u32 = 100;
-
-/// An event's id on the wire: `evt_` and 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-struct EventId(Uuid);
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "evt_{}", self.0.simple())
-    }
-}
-
-impl FromStr for EventId {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let digits = text.strip_prefix("evt_").filter(|digits| digits.len() == 32);
-        digits.and_then(|digits| Uuid::try_parse(digits).ok()).map(Self).ok_or(())
-    }
-}
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,8 +51,8 @@ pub(crate) struct EventsResponse {
 }
 
 impl From<EventView> for EventBody {
-    fn from(EventView { id, kind, at, data }: EventView) -> Self {
-        Self { id: EventId(id).to_string(), r#type: kind, timestamp: at.into(), data }
+    fn from(EventView { id, kind, at, data, .. }: EventView) -> Self {
+        Self { id: id.to_string(), r#type: kind, timestamp: at.into(), data }
     }
 }
 
@@ -87,13 +66,25 @@ pub(crate) async fn list_events(
     caller: Caller,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<EventsResponse>, Problem> {
-    let EventsQuery { r#type: kind, limit, cursor } = query;
-    if kind.as_ref().is_some_and(|kind| kind.contains('\0')) {
-        return Err(Problem::new(Code::QueryInvalid, "`type` has the character U+0000."));
-    }
+    let EventsQuery { r#type: kinds, limit, cursor } = query;
+    let kinds = kinds.as_deref().map(types_of).transpose()?;
     let page = PageQuery { limit, cursor }.page::<EventId>(EVENTS_PAGE_MAX)?;
-    let before = page.after.map(|id| id.0);
-    let events = state.engine.events(caller.workspace, kind.as_deref(), before, page.rows()).await?;
-    let (events, next_cursor) = page.cut(events, |event| EventId(event.id));
+    let events = state.engine.events(caller.workspace, kinds.as_deref(), page.after, page.rows()).await;
+    let events = events.map_err(|error| match error {
+        CommandError::UnknownEvent(id) => {
+            Problem::new(Code::QueryInvalid, format!("`cursor` names the event `{id}`, which is not kept any more."))
+        }
+        other => other.into(),
+    })?;
+    let (events, next_cursor) = page.cut(events, |event| event.id);
     Ok(Json(EventsResponse { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
+}
+
+/// Types of events by their names, separated by commas; either spelling.
+fn types_of(names: &str) -> Result<Vec<EventType>, Problem> {
+    let parsed = names.split(',').map(|name| EventType::parse(name.trim()).ok_or(name.trim()));
+    parsed.collect::<Result<_, _>>().map_err(|name| {
+        let name: String = name.chars().take(64).collect();
+        Problem::new(Code::QueryInvalid, format!("`type` names `{name}`, and there are no such events."))
+    })
 }

@@ -104,6 +104,18 @@ typed_id!(
     InboundHookId, "ih_"
 );
 typed_id!(
+    /// Something that happened, and is told.
+    EventId, "evt_"
+);
+typed_id!(
+    /// Where events are sent to.
+    WebhookId, "wh_"
+);
+typed_id!(
+    /// One event on its way to one webhook.
+    DeliveryId, "dlv_"
+);
+typed_id!(
     /// A workspace: the fence around everything its members make.
     WorkspaceId, "ws_"
 );

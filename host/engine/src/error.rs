@@ -2,7 +2,7 @@
 
 use armilla_domain::call::CallError;
 use armilla_domain::fault::Fault;
-use armilla_domain::id::{ApprovalId, RunId, WorkflowId};
+use armilla_domain::id::{ApprovalId, EventId, RunId, WorkflowId};
 use armilla_domain::run::RunStatus;
 use armilla_registry::PullError;
 use armilla_registry::signature::SignatureError;
@@ -50,6 +50,9 @@ pub enum CommandError {
         /// What was asked for.
         version: i32,
     },
+    /// There is no such event, or no more.
+    #[error("there is no event `{0}`, or it is too old to be kept")]
+    UnknownEvent(EventId),
     /// There is no such approval.
     #[error("there is no approval `{0}`")]
     UnknownApproval(ApprovalId),

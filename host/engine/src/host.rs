@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use armilla_agents::Agents;
 use armilla_domain::definition::Workflow;
+use armilla_domain::event::EventIds;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
@@ -24,7 +25,6 @@ use crate::agent_call::Circuits;
 use crate::committer::Committer;
 use crate::definitions::Definitions;
 use crate::deltas::Deltas;
-use crate::event_ids::EventIds;
 use crate::hold::Hold;
 use crate::hooks::HookRates;
 use crate::interpreter::Interpreter;
@@ -48,7 +48,7 @@ const MARGINS_PER_LEASE: u32 = 6;
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How long a run rests that stopped on a host by an error, before any host may try again.
 const RETAKE_DELAY: Duration = Duration::from_secs(2);
-/// How often the journal's partitions are looked after.
+/// How often the partitions of the journal and of events are looked after.
 const PARTITION_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What every task of the engine shares.
@@ -434,11 +434,11 @@ async fn look_after_partitions(host: Arc<Host>) {
             _ = days.tick() => {}
             () = host.stopping.cancelled() => return,
         }
-        if let Err(error) = host.store.ensure_journal_partitions().await {
-            warn!("The journal's partitions could not be looked after: {error}");
+        if let Err(error) = host.store.ensure_partitions().await {
+            warn!("The partitions could not be looked after: {error}");
         }
         let swept = tokio::try_join!(
-            host.store.delete_old_events(EVENTS_KEPT_DAYS),
+            host.store.drop_old_events(EVENTS_KEPT_DAYS),
             host.store.delete_unused_components(),
             host.store.drop_empty_journal_partitions(),
             host.store.delete_unused_ad_hoc_workflows(),

@@ -16,7 +16,7 @@ mod control;
 mod definitions;
 mod deltas;
 mod error;
-mod event_ids;
+mod events;
 mod executor;
 mod folded;
 mod hold;
@@ -53,6 +53,9 @@ use uuid::Uuid;
 pub use agent_call::ENDPOINT_OPEN_FOR;
 pub use agents::{AgentVersionView, AgentView};
 pub use approvals::{ApprovalView, Decision};
+/// Where time and chance come from, and the key that seals secrets.
+pub use armilla_domain::sealing::{SealingKey, SealingKeyError};
+pub use armilla_domain::source::{Chance, Clock};
 /// A signature, and why a text is none.
 pub use armilla_registry::signature::{BadKeyText as BadSignature, Signature};
 pub use armilla_store::{CLAIMS_WITHOUT_PROGRESS_MAX, HOOK_CALLS_KEPT, RunFilter};
@@ -60,6 +63,7 @@ pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use deltas::{AnswerPieces, Piece};
 pub use error::CommandError;
+pub use events::{EVENTS_KEPT_DAYS, EventView};
 pub use hooks::{
     FoundHook, HOOK_CALLS_PER_MINUTE_MAX, HOOKS_COUNTED_MAX, HookCallOutcome, HookCallRecord, HookCallView, HookError,
     HookView, HookWithToken,
@@ -69,10 +73,9 @@ pub use pipelines::{
     PipelineTemplates, RunPipeline, StartedPipeline, TemplatesFileError, TemplatesView,
 };
 pub use plugins::{
-    Activate, CATALOG_INTERVAL, DeleteError, EVENTS_KEPT_DAYS, EventView, FOLDER_INTERVAL, FolderFault, GrantView,
-    InstallError, Installed, LoadStatus, LoadView, Loading, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy,
-    PluginView, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealingKey, SealingKeyError, SecretView, ToolView, Upload,
-    UploadError, VersionView,
+    Activate, CATALOG_INTERVAL, DeleteError, FOLDER_INTERVAL, FolderFault, GrantView, InstallError, Installed,
+    LoadStatus, LoadView, Loading, OciSource, PLUGINS_PER_WORKSPACE_MAX, PluginPolicy, PluginView, SECRET_BYTES_MAX,
+    SECRET_BYTES_MIN, SecretView, ToolView, Upload, UploadError, VersionView,
 };
 pub use prompts::{
     MadePromptVersion, NewPromptOverride, NewPromptTemplate, NewPromptVersion, OverrideContent, PromptError,
@@ -85,7 +88,7 @@ pub use schedules::{Backfill, Backfilled, NewSchedule, OccurrenceView, ScheduleE
 pub use testing::{
     TEST_DURATION_MAX, TEST_ENTRIES_MAX, TEST_EVENTS_MAX, TEST_RECORDED_RUNS_MAX, TESTS_AT_ONCE_MAX, TestWorkflow,
 };
-pub use time::{Chance, Clock, SystemChance, SystemClock};
+pub use time::{SystemChance, SystemClock};
 pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};
 

@@ -1,33 +1,73 @@
 //! What happened. Written by the statements that make it happen; here is what else is done with it.
 
-use armilla_domain::id::WorkspaceId;
+use armilla_domain::event::EventType;
+use armilla_domain::id::{EventId, WorkspaceId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::event_cursors::events_after;
 use crate::{Store, StoreError};
 
 /// Something that is to be told.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// Time-ordered.
-    pub id: Uuid,
-    /// Its type: dotted.
-    pub kind: &'static str,
-    /// JSON.
+    /// Its id.
+    pub id: EventId,
+    /// What kind of thing happened.
+    pub kind: EventType,
+    /// JSON: an object.
     pub data: String,
+    /// How many events and runs in turn led to it.
+    pub depth: i16,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub struct EventRow {
-    /// Time-ordered.
-    pub id: Uuid,
+    /// Its id.
+    pub id: EventId,
     /// Its type: dotted.
     pub kind: String,
     /// When.
     pub at: DateTime<Utc>,
-    /// JSON.
+    /// JSON: an object.
     pub data: String,
+    /// How many events and runs in turn led to it.
+    pub depth: i16,
+    /// The transaction that wrote it: with the id, its place in the order of all events.
+    pub transaction: i64,
+}
+
+/// A place in the order of the events of a workspace: after this event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPosition {
+    /// The transaction that wrote the event.
+    pub transaction: i64,
+    /// Its id.
+    pub id: EventId,
+}
+
+/// Its columns as the database has them.
+pub(crate) struct Stored {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) data: String,
+    pub(crate) depth: i16,
+    pub(crate) transaction: i64,
+}
+
+impl From<Stored> for EventRow {
+    fn from(Stored { id, kind, at, data, depth, transaction }: Stored) -> Self {
+        Self { id: EventId::from_uuid(id), kind, at, data, depth, transaction }
+    }
+}
+
+impl EventRow {
+    /// Its place among the others.
+    pub fn position(&self) -> EventPosition {
+        EventPosition { transaction: self.transaction, id: self.id }
+    }
 }
 
 /// Events as columns, the shape in which `unnest` takes them.
@@ -40,8 +80,8 @@ pub(crate) struct EventColumns<'a> {
 impl<'a> EventColumns<'a> {
     pub(crate) fn of(events: &'a [NewEvent]) -> Self {
         Self {
-            id: events.iter().map(|event| event.id).collect(),
-            kind: events.iter().map(|event| event.kind).collect(),
+            id: events.iter().map(|event| event.id.uuid()).collect(),
+            kind: events.iter().map(|event| event.kind.as_str()).collect(),
             data: events.iter().map(|event| event.data.as_str()).collect(),
         }
     }
@@ -55,47 +95,109 @@ impl Store {
     pub async fn add_event(&self, workspace: WorkspaceId, event: &NewEvent) -> Result<(), StoreError> {
         sqlx::query!(
             "with workspace as (insert into workspaces (id) values ($2) on conflict do nothing)
-            insert into events (id, workspace_id, type, data) values ($1, $2, $3, $4)",
-            event.id,
+            insert into events (id, workspace_id, type, data, depth) values ($1, $2, $3, $4, $5)",
+            event.id.uuid(),
             workspace.uuid(),
-            event.kind,
+            event.kind.as_str(),
             event.data,
+            event.depth,
         )
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// Events of a workspace, newest first, from before `before` on; of one type where it is named.
+    /// Events of a workspace, the last ones written first, from before `before` on; of some types where they are named.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn events(
         &self,
         workspace: WorkspaceId,
-        kind: Option<&str>,
-        before: Option<Uuid>,
+        kinds: Option<&[EventType]>,
+        before: Option<EventPosition>,
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
+        let kinds = kinds.map(names_of);
         let events = sqlx::query_as!(
-            EventRow,
-            "select id, type as kind, at, data from events
-            where workspace_id = $1 and ($2::text is null or type = $2) and ($3::uuid is null or id < $3)
-            order by id desc limit $4",
+            Stored,
+            "select id, type as kind, at, data, depth, transaction from events
+            where workspace_id = $1 and ($2::text[] is null or type = any($2))
+                and ($3::bigint is null or (transaction, id) < ($3, $4::uuid))
+            order by transaction desc, id desc limit $5",
             workspace.uuid(),
-            kind,
-            before,
+            kinds.as_deref() as Option<&[&str]>,
+            before.map(|before| before.transaction),
+            before.map(|before| before.id.uuid()),
             i64::from(limit),
         );
-        Ok(events.fetch_all(&self.pool).await?)
+        Ok(events.fetch_all(&self.pool).await?.into_iter().map(EventRow::from).collect())
     }
 
-    /// Removes events that are older than so many days.
+    /// An event of a workspace.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn delete_old_events(&self, days: u32) -> Result<u64, StoreError> {
-        let done = sqlx::query!("delete from events where at < now() - make_interval(days => $1)", days as i32);
-        Ok(done.execute(&self.pool).await?.rows_affected())
+    pub async fn event(&self, workspace: WorkspaceId, id: EventId) -> Result<Option<EventRow>, StoreError> {
+        let event = sqlx::query_as!(
+            Stored,
+            "select id, type as kind, at, data, depth, transaction from events where id = $1 and workspace_id = $2",
+            id.uuid(),
+            workspace.uuid(),
+        );
+        Ok(event.fetch_optional(&self.pool).await?.map(EventRow::from))
     }
+
+    /// The transaction before which no event appears any more: whoever reads up to it, exclusively and in a later statement, passes nothing
+    /// over. Only transactions of hosts hold it back, which are short, whatever else goes on in the database.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn event_horizon(&self) -> Result<i64, StoreError> {
+        // Ids of transactions are handed out in order, and each is seen among those that go on until it is seen to have ended. The
+        // snapshot is older than the look at what goes on, so what is in neither has ended, and a later snapshot has it. Those that began
+        // since are beyond it.
+        let horizon = sqlx::query_scalar!(
+            r#"with newest as (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next)
+            select least(next, (
+                select min(next - case when d.behind < 2147483648 then d.behind else 0 end)
+                from pg_stat_activity a, lateral (select (next - a.backend_xid::text::bigint) & 4294967295 as behind) d
+                where a.backend_xid is not null and a.datname = current_database() and a.usename = current_user
+                    and a.pid <> pg_backend_pid()
+            )) as "horizon!" from newest"#
+        );
+        Ok(horizon.fetch_one(&self.pool).await?)
+    }
+
+    /// Events of a workspace in order, after a place and before a horizon; of some types where they are named.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn events_after(
+        &self,
+        workspace: WorkspaceId,
+        after: EventPosition,
+        horizon: i64,
+        kinds: Option<&[EventType]>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        events_after(&mut connection, workspace, after, horizon, kinds, limit).await
+    }
+
+    /// Drops whole months of events that are older than so many days, without stopping anybody for longer than two seconds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn drop_old_events(&self, days: i32) -> Result<i32, StoreError> {
+        let dropped = sqlx::query_scalar!(
+            r#"select drop_event_partitions_before(now() - make_interval(days => $1)) as "dropped!""#,
+            days
+        );
+        Ok(dropped.fetch_one(&self.pool).await?)
+    }
+}
+
+fn names_of(kinds: &[EventType]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.as_str()).collect()
 }

@@ -13,6 +13,7 @@ pub mod cluster;
 mod components;
 mod control;
 mod error;
+mod event_cursors;
 mod events;
 mod hooks;
 mod inbox;
@@ -42,7 +43,8 @@ pub use agents::{AGENT_VERSIONS_KEPT, AgentRow, AgentVersionRow, ReplacedAgent};
 pub use approvals::{ApprovalFilter, ApprovalRow};
 pub use control::{Fork, Retry};
 pub use error::StoreError;
-pub use events::{EventRow, NewEvent};
+pub use event_cursors::EventConsumer;
+pub use events::{EventPosition, EventRow, NewEvent};
 pub use hooks::{HOOK_CALLS_KEPT, HookCallRow, HookRow, NewHookCall};
 pub use inbox::{INBOX_MAX, Told};
 pub use journal::{Append, Asked, Rows, RunEnd, Then};
@@ -85,7 +87,7 @@ const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
 /// Every statement finds its rows by an index, a few at a time. A planner that knows nothing yet of a table, or knew it when it was
 /// small, would rather read all of it, or all that has not ended, and go on doing so when there are millions.
 const PLANNER: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
-/// How many months of journal partitions are made ahead.
+/// How many months of partitions are made ahead.
 const PARTITION_MONTHS_AHEAD: i32 = 3;
 
 /// The database. Cheap to clone.
@@ -127,15 +129,16 @@ impl Store {
     /// Where the server is away, or its schema belongs to a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR.run(&self.pool).await?;
-        self.ensure_journal_partitions().await
+        self.ensure_partitions().await
     }
 
-    /// Makes the journal's partitions for this month and the next ones. To be called at start and once a day.
+    /// Makes the partitions of the journal and of events for this month and the next ones. To be called at start and once a day.
     ///
     /// # Errors
     /// Where the server is away.
-    pub async fn ensure_journal_partitions(&self) -> Result<(), StoreError> {
+    pub async fn ensure_partitions(&self) -> Result<(), StoreError> {
         sqlx::query!("select ensure_journal_partitions(now(), $1)", PARTITION_MONTHS_AHEAD).execute(&self.pool).await?;
+        sqlx::query!("select ensure_event_partitions(now(), $1)", PARTITION_MONTHS_AHEAD).execute(&self.pool).await?;
         Ok(())
     }
 

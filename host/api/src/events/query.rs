@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
-    /// Events of this type alone.
+    /// Events of these types alone: names, separated by commas.
     #[param(required = false, example = "plugin.activated")]
     pub(super) r#type: Option<String>,
     /// How many, at most; the most that a list gives where absent.

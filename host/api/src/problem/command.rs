@@ -29,6 +29,7 @@ impl From<CommandError> for Problem {
             }
             CommandError::TooManyVersions => Self::new(Code::WorkflowTooManyVersions, sentence(&error)),
             CommandError::UnknownRun(_) => Self::not_found(Code::RunNotFound),
+            CommandError::UnknownEvent(_) => Self::not_found(Code::EventNotFound),
             CommandError::UnknownApproval(_) => Self::not_found(Code::ApprovalNotFound),
             CommandError::ApprovalClosed { .. } => Self::new(Code::ApprovalClosed, sentence(&error)),
             CommandError::NotAnApprover(_) => Self::new(Code::ApprovalRole, sentence(&error)),

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
+use armilla_domain::event::EventType;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::plugin::{Grant, Pin};
 use armilla_sandbox::{Access, Answer, Plugin};
@@ -160,7 +161,7 @@ impl Host {
             }
             recent.insert(key, now);
         }
-        let (store, event) = (self.store.clone(), self.event("plugin.capability_denied", told));
+        let (store, event) = (self.store.clone(), self.event(EventType::PluginCapabilityDenied, told));
         tokio::spawn(async move {
             if let Err(error) = store.add_event(workspace, &event).await {
                 warn!("The event `plugin.capability_denied` could not be kept: {error}");

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::event::EventType;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_store::StoreError;
 use serde_json::json;
 use tracing::info;
-use uuid::Uuid;
 
 use super::catalog::Entry;
 use super::resolve::Resolved;
-use super::{EventView, FolderFault, PluginView, SHARED, VersionView};
+use super::{FolderFault, PluginView, SHARED, VersionView};
 use crate::{CommandError, Engine};
 
 /// How long an activation waits for its component: within what a request may take.
@@ -132,7 +132,7 @@ impl Engine {
         let told = json!({
             "plugin": name, "version": version, "from": from, "digest": target.row.digest, "by": by, "movedRuns": move_runs,
         });
-        let events = [self.host.event("plugin.activated", &told)];
+        let events = [self.host.event(EventType::PluginActivated, &told)];
         if !self.host.store.activate_plugin(workspace, name, version, move_runs, by, &events).await? {
             return Err(unknown());
         }
@@ -170,7 +170,7 @@ impl Engine {
         by: &str,
     ) -> Result<PluginView, CommandError> {
         self.own(workspace, name).await?;
-        let kind = if enabled { "plugin.enabled" } else { "plugin.disabled" };
+        let kind = if enabled { EventType::PluginEnabled } else { EventType::PluginDisabled };
         let events = [self.host.event(kind, &json!({ "plugin": name, "by": by }))];
         if !self.host.store.set_plugin_enabled(workspace, name, enabled, &events).await? {
             return Err(CommandError::UnknownPlugin(name.to_owned()));
@@ -215,7 +215,7 @@ impl Engine {
         let entry = self.own(workspace, name).await?;
         let digests: Vec<String> = entry.versions.values().map(|version| version.row.digest.clone()).collect();
         self.refuse_in_use(workspace, &digests).await?;
-        let events = [self.host.event("plugin.deleted", &json!({ "plugin": name, "by": by }))];
+        let events = [self.host.event(EventType::PluginDeleted, &json!({ "plugin": name, "by": by }))];
         if !self.host.store.delete_plugin(workspace, name, &events).await? {
             return Err(CommandError::UnknownPlugin(name.to_owned()).into());
         }
@@ -233,21 +233,6 @@ impl Engine {
         let elsewhere = runs.iter().any(|(_, owner)| *owner != workspace);
         let runs = runs.into_iter().filter(|(_, owner)| *owner == workspace).map(|(run, _)| run).collect();
         Err(DeleteError::InUse { runs, elsewhere })
-    }
-
-    /// Events of a workspace, newest first; of one type where it is named.
-    ///
-    /// # Errors
-    /// Where the database is away.
-    pub async fn events(
-        &self,
-        workspace: WorkspaceId,
-        kind: Option<&str>,
-        before: Option<Uuid>,
-        limit: u32,
-    ) -> Result<Vec<EventView>, CommandError> {
-        let rows = self.host.store.events(workspace, kind, before, limit).await?;
-        Ok(rows.into_iter().map(EventView::try_from).collect::<Result<_, _>>()?)
     }
 
     /// Files of the plugins folder that are not loaded, and why.

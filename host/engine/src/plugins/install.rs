@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use armilla_domain::event::EventType;
 use armilla_domain::id::WorkspaceId;
 use armilla_registry::PullError;
 use armilla_registry::signature::{Signature, SignatureError};
@@ -116,9 +117,10 @@ pub enum InstallError {
 }
 
 impl Host {
-    pub(crate) fn event(&self, kind: &'static str, data: &serde_json::Value) -> NewEvent {
+    /// Something that nothing but a caller brought about.
+    pub(crate) fn event(&self, kind: EventType, data: &serde_json::Value) -> NewEvent {
         let id = self.event_ids.next(self.unix_millis(), self.chance.bytes());
-        NewEvent { id, kind, data: data.to_string() }
+        NewEvent { id, kind, data: data.to_string(), depth: 0 }
     }
 
     /// Makes a version of a component, and tells of it either way.
@@ -135,7 +137,7 @@ impl Host {
             Err(error) => {
                 warn!(plugin.digest = digest, source, workspace.id = %workspace, "A plugin was not loaded: {error}");
                 let data = json!({ "digest": digest, "source": source, "detail": error.told() });
-                let event = self.event("plugin.failed", &data);
+                let event = self.event(EventType::PluginFailed, &data);
                 if let Err(error) = self.store.add_event(workspace, &event).await {
                     warn!("The event `plugin.failed` could not be kept: {error}");
                 }
@@ -155,7 +157,7 @@ impl Host {
 
         let text = serde_json::to_string(&**description).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let told = json!({ "plugin": description.name, "digest": digest, "source": source, "by": by });
-        let events = [self.event("plugin.loaded", &told), self.event("plugin.activated", &told)];
+        let events = [self.event(EventType::PluginLoaded, &told), self.event(EventType::PluginActivated, &told)];
         self.store.keep_component(&digest, &bytes).await?;
         let new = NewPluginVersion {
             workspace,
@@ -174,7 +176,7 @@ impl Host {
         }
         if added.existed && !added.active && activate == Activation::Now {
             let told = json!({ "plugin": description.name, "version": added.version, "digest": digest, "by": by });
-            let event = [self.event("plugin.activated", &told)];
+            let event = [self.event(EventType::PluginActivated, &told)];
             let activated = self.store.activate_plugin(workspace, &description.name, added.version, false, &by, &event);
             added.active = activated.await?;
         }

@@ -9,7 +9,6 @@ mod install;
 mod loads;
 mod oci;
 mod resolve;
-mod sealing;
 mod secrets;
 mod services;
 mod upload;
@@ -30,17 +29,14 @@ pub(crate) use folder::{Faults, Folder, watch};
 pub use install::{InstallError, Installed, Loading};
 pub use oci::OciSource;
 pub use resolve::ToolView;
-pub use sealing::{SealingKey, SealingKeyError};
 pub use secrets::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, SecretView};
 pub(crate) use services::StoreServices;
 pub(crate) use upload::UPLOADS_AT_ONCE;
 pub use upload::{Upload, UploadError};
-pub use views::{EventView, GrantView, LoadStatus, LoadView, PluginView, VersionView};
+pub use views::{GrantView, LoadStatus, LoadView, PluginView, VersionView};
 
 /// How often a host asks whether plugins or grants were changed by another: well within the second that is promised.
 pub const CATALOG_INTERVAL: Duration = Duration::from_millis(500);
-/// How many days events are kept.
-pub const EVENTS_KEPT_DAYS: u32 = 30;
 /// Plugins of one workspace: more have outgrown one list.
 pub const PLUGINS_PER_WORKSPACE_MAX: usize = 1_000;
 

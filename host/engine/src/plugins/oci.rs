@@ -44,7 +44,7 @@ impl Host {
             }
         };
         let place = Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| UploadError::TooMany)?;
-        let name = format!("pull-{}.wasm", self.event("", &serde_json::Value::Null).id.simple());
+        let name = format!("pull-{}.wasm", self.fresh_uuid().simple());
         let file = TemporaryFile::place(&self.policy.uploads, &name).map_err(UploadError::Io)?;
         let pulled = registries
             .pull(&source.reference, credentials.as_ref(), file.path(), COMPONENT_BYTES_MAX, PULL_MAX)

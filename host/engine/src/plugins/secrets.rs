@@ -59,7 +59,7 @@ impl Engine {
         if !faults.is_empty() {
             return Err(CommandError::Invalid(faults));
         }
-        let sealed = self.host.sealing.seal(workspace, name, value, &*self.host.chance);
+        let sealed = self.host.sealing.seal(workspace, name, value, self.host.chance.nonce());
         let sealed = sealed.ok_or_else(|| StoreError::Corrupt("a secret could not be sealed".to_owned()))?;
         let row = self.host.store.put_secret(workspace, name, &sealed, by).await?;
         info!(secret.name = name, workspace.id = %workspace, by, "The secret `{name}` was set");

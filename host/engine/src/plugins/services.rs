@@ -5,7 +5,7 @@ use armilla_sandbox::{KvEntry, SecretValue, Served, ServiceError, Services};
 use armilla_store::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, Store, StoreError};
 use tracing::{error, warn};
 
-use super::SealingKey;
+use crate::SealingKey;
 
 /// Secrets and key-value namespaces of a database.
 pub(crate) struct StoreServices {

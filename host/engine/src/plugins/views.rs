@@ -5,7 +5,7 @@ use std::sync::Arc;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::plugin::Grant;
 use armilla_sandbox::PluginDescription;
-use armilla_store::{EventRow, GrantRow, LoadRow, StoreError};
+use armilla_store::{GrantRow, LoadRow, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
@@ -102,19 +102,6 @@ pub struct LoadView {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Something that happened.
-#[derive(Debug, Clone)]
-pub struct EventView {
-    /// Time-ordered.
-    pub id: Uuid,
-    /// Its type: dotted.
-    pub kind: String,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What.
-    pub data: Value,
-}
-
 impl PluginView {
     pub(super) fn new(snapshot: &Snapshot, workspace: WorkspaceId, entry: &Entry) -> Self {
         let row = &entry.row;
@@ -181,15 +168,5 @@ impl From<LoadRow> for LoadView {
             created_at: row.created_at,
             finished_at: row.finished_at,
         }
-    }
-}
-
-impl TryFrom<EventRow> for EventView {
-    type Error = StoreError;
-
-    fn try_from(row: EventRow) -> Result<Self, StoreError> {
-        let data = serde_json::from_str(&row.data);
-        let data = data.map_err(|error| StoreError::Corrupt(format!("an event `{}`: {error}", row.kind)))?;
-        Ok(Self { id: row.id, kind: row.kind, at: row.at, data })
     }
 }

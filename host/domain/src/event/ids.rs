@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use uuid::Uuid;
+use crate::id::EventId;
 
 /// Bits of a UUID of version 7 between its milliseconds and its variant: a count within the millisecond (RFC 9562, section 6.2,
 /// method 1).
@@ -10,20 +10,20 @@ const COUNT_BITS: u32 = 12;
 
 /// Makes ids that only grow.
 #[derive(Debug, Default)]
-pub(crate) struct EventIds {
+pub struct EventIds {
     /// Milliseconds and count of the last one, as one number.
     last: Mutex<u64>,
 }
 
 impl EventIds {
     /// An id of this millisecond, or, where the clock went back or 4,096 were made in it, of the one after the last.
-    pub(crate) fn next(&self, unix_millis: u64, mut chance: [u8; 10]) -> Uuid {
+    pub fn next(&self, unix_millis: u64, mut chance: [u8; 10]) -> EventId {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = (*last + 1).max(unix_millis << COUNT_BITS);
         let (millis, count) = (*last >> COUNT_BITS, *last & ((1 << COUNT_BITS) - 1));
         chance[0] = (count >> 8) as u8;
         chance[1] = count as u8;
-        uuid::Builder::from_unix_timestamp_millis(millis, &chance).into_uuid()
+        EventId::from_parts(millis, chance)
     }
 }
 
@@ -34,10 +34,10 @@ mod tests {
     #[test]
     fn ids_grow_whatever_clock_and_chance_do() {
         let ids = EventIds::default();
-        let mut made: Vec<Uuid> = (0..10_000).map(|n: u32| ids.next(1_000, [255 - (n % 256) as u8; 10])).collect();
+        let mut made: Vec<EventId> = (0..10_000).map(|n: u32| ids.next(1_000, [255 - (n % 256) as u8; 10])).collect();
         made.push(ids.next(900, [0; 10]));
         made.push(ids.next(2_000, [0; 10]));
         assert!(made.is_sorted_by(|a, b| a < b));
-        assert_eq!(made[0].get_version_num(), 7);
+        assert_eq!(made[0].uuid().get_version_num(), 7);
     }
 }

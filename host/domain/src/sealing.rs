@@ -1,13 +1,12 @@
 //! Seals secrets with a key that is not in the database: XChaCha20-Poly1305, bound to workspace and name.
 
-use armilla_domain::id::WorkspaceId;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 
-use crate::Chance;
+use crate::id::WorkspaceId;
 
 /// In bytes; long enough to be drawn at random (draft-irtf-cfrg-xchacha, section 3.1).
-const NONCE_BYTES: usize = 24;
+pub const NONCE_BYTES: usize = 24;
 /// What a sealed value begins with: the way it was sealed.
 const VERSION: u8 = 1;
 
@@ -51,12 +50,8 @@ impl SealingKey {
         XChaCha20Poly1305::new(&Key::from(self.0))
     }
 
-    /// A value, sealed for its workspace and name.
-    pub(crate) fn seal(&self, workspace: WorkspaceId, name: &str, value: &str, chance: &dyn Chance) -> Option<Vec<u8>> {
-        let mut nonce = [0; NONCE_BYTES];
-        for part in nonce.chunks_mut(10) {
-            part.copy_from_slice(&chance.bytes()[..part.len()]);
-        }
+    /// A value, sealed for its workspace and name. The nonce is drawn anew each time. Never absent for a value that memory holds.
+    pub fn seal(&self, workspace: WorkspaceId, name: &str, value: &str, nonce: [u8; NONCE_BYTES]) -> Option<Vec<u8>> {
         let bound = bound_to(workspace, name);
         let payload = Payload { msg: value.as_bytes(), aad: &bound };
         let text = self.cipher().encrypt(&XNonce::from(nonce), payload).ok()?;
@@ -64,7 +59,7 @@ impl SealingKey {
     }
 
     /// The value, where this key sealed it for this workspace and name.
-    pub(crate) fn open(&self, workspace: WorkspaceId, name: &str, sealed: &[u8]) -> Option<String> {
+    pub fn open(&self, workspace: WorkspaceId, name: &str, sealed: &[u8]) -> Option<String> {
         let (version, rest) = sealed.split_first()?;
         let (nonce, text) = rest.split_at_checked(NONCE_BYTES).filter(|_| *version == VERSION)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
@@ -81,13 +76,12 @@ fn bound_to(workspace: WorkspaceId, name: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SystemChance;
 
     #[test]
     fn a_secret_opens_for_its_own_workspace_name_and_key_alone() {
         let key = SealingKey::new([7; 32]);
         let (ours, theirs) = (WorkspaceId::DEFAULT, WorkspaceId::from_parts(1, [1; 10]));
-        let sealed = key.seal(ours, "api-key", "hunter2 hunter2", &SystemChance).unwrap();
+        let sealed = key.seal(ours, "api-key", "hunter2 hunter2", [1; NONCE_BYTES]).unwrap();
         assert!(!sealed.windows(7).any(|part| part == b"hunter2"));
         assert_eq!(key.open(ours, "api-key", &sealed).as_deref(), Some("hunter2 hunter2"));
         assert_eq!(key.open(theirs, "api-key", &sealed), None);
@@ -97,9 +91,9 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         assert_eq!(key.open(ours, "api-key", &changed), None);
         assert_ne!(
-            key.seal(ours, "api-key", "hunter2 hunter2", &SystemChance).unwrap(),
+            key.seal(ours, "api-key", "hunter2 hunter2", [2; NONCE_BYTES]).unwrap(),
             sealed,
-            "never the same twice"
+            "another nonce, another text"
         );
         assert_eq!(key.open(ours, "api-key", &[]), None);
     }
