@@ -8,7 +8,8 @@ use armilla_domain::event::EventType;
 use armilla_domain::id::{EventId, WorkspaceId};
 use armilla_engine::{CommandError, Engine, EventPlace, EventView};
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +48,22 @@ pub(crate) struct FollowQuery {
     after: Option<String>,
 }
 
+/// The same, read.
+pub(crate) struct Following {
+    kinds: Option<Vec<EventType>>,
+    after: Option<EventId>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Following {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(query) = Query::<FollowQuery>::from_request_parts(parts, state).await?;
+        let kinds = query.r#type.as_deref().map(types_of).transpose()?;
+        Ok(Self { kinds, after: last_known(query.after.as_deref(), &parts.headers)? })
+    }
+}
+
 /// Follow the events
 ///
 /// Server-sent events: each event as it happens, whichever host writes it, in an order in which none comes late; `id` is the event's id,
@@ -61,11 +78,8 @@ pub(crate) async fn follow_events(
     State(state): State<ApiState>,
     caller: Caller,
     Extension(room): Extension<StreamRoom>,
-    Query(query): Query<FollowQuery>,
-    headers: HeaderMap,
+    Following { kinds, after }: Following,
 ) -> Result<Response, Problem> {
-    let kinds = query.r#type.as_deref().map(types_of).transpose()?;
-    let after = last_known(query.after.as_deref(), &headers)?;
     let place = room.take()?;
     let told = state.engine.told();
     // Before the head of the answer is sent, so that an event that is not there is a problem like everywhere.

@@ -1,7 +1,10 @@
 //! What events tell: one type for each, whose JSON Schema is served. Fields are only ever added.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -49,7 +52,7 @@ pub struct OfStep<'a> {
 pub struct Output {
     /// The output; absent where there is none or it is too long.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Value>")]
+    #[schemars(with = "Anything")]
     pub output: Option<Box<RawValue>>,
     /// Bytes of the output as JSON, where it is too long to be told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +91,26 @@ impl<'a> From<&'a Failure> for Error<'a> {
         Self { step_id: step_id.as_deref(), code, message, attempts: *attempts }
     }
 }
+
+/// Any JSON, said out loud: a schema that says nothing is not read by everybody.
+struct Anything;
+
+impl JsonSchema for Anything {
+    fn schema_name() -> Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["object", "array", "string", "number", "boolean", "null"] })
+    }
+}
+
+/// An object with any fields.
+type Object = BTreeMap<String, Anything>;
 
 /// `run.started`
 #[derive(Debug, Serialize, JsonSchema)]
@@ -321,6 +344,7 @@ pub struct PluginTold<'a> {
     pub detail: Option<&'a str>,
     /// What it may touch from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Object>")]
     pub grant: Option<&'a Value>,
     /// What it wanted and was not granted.
     #[serde(skip_serializing_if = "Option::is_none")]
