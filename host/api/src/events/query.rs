@@ -30,6 +30,18 @@ pub(crate) struct EventsQuery {
     cursor: Option<String>,
 }
 
+/// Which events, and from where on.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FollowQuery {
+    /// Events of these types alone: names in either spelling, separated by commas.
+    #[param(required = false, value_type = String, example = "run.failed,run.timed_out")]
+    pub(super) r#type: Option<String>,
+    /// The id of the last event that is known already; what happens from now on where absent. `Last-Event-ID` takes precedence: it is newer.
+    #[param(required = false, value_type = String, example = "evt_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
+    pub(super) after: Option<String>,
+}
+
 impl EventsQuery {
     /// Which events, and which page of them.
     pub(super) fn parts(self) -> Result<(EventFilter, PageQuery), Problem> {

@@ -14,13 +14,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
-use utoipa::IntoParams;
 
 use super::body::EventBody;
-use super::query::types_of;
+use super::query::{FollowQuery, types_of};
 use crate::auth::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::Query;
@@ -37,18 +35,6 @@ const AWAY_PAUSE: Duration = Duration::from_secs(2);
 const EVENTS_READ_MAX: u32 = 100;
 
 /// Which events, and from where on.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct FollowQuery {
-    /// Events of these types alone: names in either spelling, separated by commas.
-    #[param(required = false, value_type = String, example = "run.failed,run.timed_out")]
-    r#type: Option<String>,
-    /// The id of the last event that is known already; what happens from now on where absent. `Last-Event-ID` takes precedence: it is newer.
-    #[param(required = false, value_type = String, example = "evt_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
-    after: Option<String>,
-}
-
-/// The same, read.
 pub(crate) struct Following {
     kinds: Option<Vec<EventType>>,
     after: Option<EventId>,
