@@ -48,6 +48,7 @@ mod takeover;
 mod test_runs;
 mod tokens;
 mod tools;
+mod typed;
 mod versions;
 mod waiting;
 mod waits;
