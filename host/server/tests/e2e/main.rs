@@ -33,6 +33,7 @@ mod hostile;
 mod language;
 mod lists;
 mod overload;
+mod packages;
 mod pipeline_templates;
 mod pipelines;
 mod plugins;
