@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response, redirect};
 use tracing::{debug, warn};
 use url::Url;
 
 use crate::address::EgressPolicy;
-use crate::error::{EgressError, innermost};
+use crate::error::{EgressError, connection_of, innermost};
 use crate::guard::{GuardedResolver, permits_literal};
+use crate::measure::Measure;
 
 /// A host that accepts connections does so within seconds; the rest of a call's time is for its answer.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +47,7 @@ pub struct OutboundRequest {
     pub body: Vec<u8>,
     /// Bound on the whole call: resolving, connecting, sending, and reading the answer to its end.
     pub timeout: Duration,
-    /// Bound on the answer's body.
+    /// Bound on the answer's body. Only [`Egress::deliver`] takes the beginning of a longer one.
     pub answer_bytes_max: usize,
 }
 
@@ -89,6 +91,12 @@ impl Egress {
                 .redirect(redirect::Policy::none())
                 // A proxy would connect where the guard cannot see.
                 .no_proxy()
+                .connector_layer(Measure)
+                // A body is bounded, shown and compared as it came.
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
                 .referer(false)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
@@ -122,11 +130,11 @@ impl Egress {
     /// The request's bounds hold for the body, too.
     pub async fn open(&self, request: OutboundRequest) -> Result<IncomingAnswer, EgressError> {
         let (url, host) = self.judge(&request.url)?;
-        self.begin(request, url, host).await
+        Ok(self.begin(request, url, host).await?)
     }
 
     /// The URL and its host, where both may be called. A name is judged later, by the resolver.
-    fn judge(&self, url: &str) -> Result<(Url, String), EgressError> {
+    pub(crate) fn judge(&self, url: &str) -> Result<(Url, String), EgressError> {
         let url = parse(url)?;
         let host = host_of(&url);
         if permits_literal(&self.policy, &url) { Ok((url, host)) } else { Err(EgressError::RefusedAddress { host }) }
@@ -141,13 +149,21 @@ impl Egress {
         Ok(OutboundAnswer { status: incoming.status, headers: incoming.headers, body })
     }
 
-    async fn begin(&self, request: OutboundRequest, url: Url, host: String) -> Result<IncomingAnswer, EgressError> {
+    pub(crate) async fn begin(
+        &self,
+        request: OutboundRequest,
+        url: Url,
+        host: String,
+    ) -> Result<IncomingAnswer, NoAnswer> {
         let started = Instant::now();
         let limit = request.timeout;
         let outbound = self.client.request(request.method, url).headers(request.headers).body(request.body);
         let mut response = match tokio::time::timeout(limit, outbound.send()).await {
-            Ok(answered) => answered.map_err(|error| EgressError::from_client(&error, host.clone()))?,
-            Err(_) => return Err(EgressError::Timeout { host, limit }),
+            Ok(answered) => answered.map_err(|error| NoAnswer {
+                connection: connection_of(&error),
+                error: EgressError::from_client(&error, host.clone()),
+            })?,
+            Err(_) => return Err(NoAnswer { connection: None, error: EgressError::Timeout { host, limit } }),
         };
         Ok(IncomingAnswer {
             status: response.status().as_u16(),
@@ -162,6 +178,18 @@ impl Egress {
     }
 }
 
+/// Why no head of an answer came, and over which connection, where the client says so.
+pub(crate) struct NoAnswer {
+    pub(crate) error: EgressError,
+    pub(crate) connection: Option<HttpInfo>,
+}
+
+impl From<NoAnswer> for EgressError {
+    fn from(no_answer: NoAnswer) -> Self {
+        no_answer.error
+    }
+}
+
 impl IncomingAnswer {
     /// The next piece of the body, or `None` where it ends. Fails when the bounds of the request are reached.
     pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, EgressError> {
@@ -170,6 +198,17 @@ impl IncomingAnswer {
         if stated > (self.bytes_max - self.bytes) as u64 {
             return Err(self.too_large());
         }
+        let piece = self.piece().await?;
+        let length = piece.as_ref().map_or(0, |piece| piece.as_ref().len());
+        if length > self.bytes_max - self.bytes {
+            return Err(self.too_large());
+        }
+        self.bytes += length;
+        Ok(piece)
+    }
+
+    /// As [`chunk`](Self::chunk), for a caller who counts the bytes.
+    pub(crate) async fn piece(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, EgressError> {
         let left = self.limit.saturating_sub(self.started.elapsed());
         // Asked first: bytes that are always there already would never let the timer speak.
         if left.is_zero() {
@@ -178,13 +217,17 @@ impl IncomingAnswer {
         let Ok(received) = tokio::time::timeout(left, self.response.chunk()).await else {
             return Err(self.timed_out());
         };
-        let chunk = received.map_err(|error| EgressError::from_client(&error, self.host.clone()))?;
-        let length = chunk.as_ref().map_or(0, |chunk| chunk.len());
-        if length > self.bytes_max - self.bytes {
-            return Err(self.too_large());
-        }
-        self.bytes += length;
-        Ok(chunk)
+        received.map_err(|error| EgressError::from_client(&error, self.host.clone()))
+    }
+
+    /// The bound that the request stated.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Both ends of the connection that the answer comes by.
+    pub(crate) fn connection(&self) -> Option<HttpInfo> {
+        self.response.extensions().get().cloned()
     }
 
     fn too_large(&self) -> EgressError {

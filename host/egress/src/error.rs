@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpInfo;
+
 use crate::guard::Refused;
 
 /// Why there is no answer.
@@ -83,6 +85,15 @@ impl EgressError {
             Self::Protocol { host, reason }
         }
     }
+}
+
+/// Both ends of the connection that broke, where there was one.
+pub(crate) fn connection_of(error: &reqwest::Error) -> Option<HttpInfo> {
+    let connected =
+        causes(error).find_map(|cause| cause.downcast_ref::<hyper_util::client::legacy::Error>()?.connect_info())?;
+    let mut extras = Default::default();
+    connected.get_extras(&mut extras);
+    extras.get().cloned()
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::lookup_host;
 use url::{Host, Url};
 
 use crate::address::EgressPolicy;
+use crate::measure::resolving;
 
 /// Resolves by the system and drops the addresses that the policy refuses.
 pub(crate) struct GuardedResolver {
@@ -20,7 +22,7 @@ impl Resolve for GuardedResolver {
         let policy = Arc::clone(&self.policy);
         Box::pin(async move {
             // Port 0 stands for the port of the URL.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = resolving(lookup_host((name.as_str(), 0))).await?.collect();
             let named_any = !found.is_empty();
             let permitted: Vec<SocketAddr> = found.into_iter().filter(|found| policy.permits(found.ip())).collect();
             if permitted.is_empty() && named_any {

@@ -8,14 +8,17 @@
 
 mod address;
 mod client;
+mod deliver;
 mod error;
 mod guard;
+mod measure;
 
 pub use address::EgressPolicy;
 pub use client::{
     CONNECT_TIMEOUT, Egress, IDLE_CONNECTION_TIMEOUT, IDLE_CONNECTIONS_PER_HOST_MAX, IncomingAnswer, OutboundAnswer,
     OutboundRequest, URL_BYTES_MAX,
 };
+pub use deliver::{CutAnswer, Exchange, PhaseTimes};
 pub use error::EgressError;
 /// The nets an [`EgressPolicy`] names.
 pub use ipnet::IpNet;

@@ -1,15 +1,13 @@
-//! The way out, tried on real sockets.
-
-#![allow(clippy::unwrap_used)]
+//! Requests that are answered or fail, and the bounds of both.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use armilla_egress::{Egress, EgressError, EgressPolicy, HeaderMap, HeaderValue, Method, OutboundRequest};
+use armilla_egress::{EgressError, HeaderValue, Method};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-const LIMIT: usize = 1_000;
+use crate::common::{LIMIT, closed, get, ok, open, read_request, serve};
 
 #[tokio::test]
 async fn an_answer_comes_back_with_status_headers_and_body() {
@@ -201,58 +199,4 @@ async fn assert_times_out(server: SocketAddr) {
 
     assert_eq!(error, EgressError::Timeout { host: server.to_string(), limit });
     assert!(started.elapsed() < Duration::from_secs(5));
-}
-
-fn open() -> Egress {
-    Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()] }).unwrap()
-}
-
-fn closed() -> Egress {
-    Egress::new(EgressPolicy::default()).unwrap()
-}
-
-fn get(url: String) -> OutboundRequest {
-    OutboundRequest {
-        method: Method::GET,
-        url,
-        headers: HeaderMap::new(),
-        body: Vec::new(),
-        timeout: Duration::from_secs(10),
-        answer_bytes_max: LIMIT,
-    }
-}
-
-/// Gives each connection to `handle`, on a port of 127.0.0.1.
-async fn serve<F, Handled>(handle: F) -> SocketAddr
-where
-    F: Fn(TcpStream) -> Handled + Send + 'static,
-    Handled: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(handle(socket));
-        }
-    });
-    address
-}
-
-async fn ok(mut socket: TcpStream) {
-    read_request(&mut socket).await;
-    socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-}
-
-/// Reads a request whose body, if any, is `beans`.
-async fn read_request(socket: &mut TcpStream) -> String {
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = socket.read(&mut buffer).await.unwrap();
-        request.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&request);
-        if read == 0 || text.ends_with("beans") || (text.starts_with("GET") && text.ends_with("\r\n\r\n")) {
-            return text.into_owned();
-        }
-    }
 }
