@@ -133,6 +133,14 @@ impl Egress {
         Ok(self.begin(request, url, host).await?)
     }
 
+    /// Whether a URL may be called, as far as it says: a name is judged when it is connected to.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, url: &str) -> Result<(), EgressError> {
+        self.judge(url).map(drop)
+    }
+
     /// The URL and its host, where both may be called. A name is judged later, by the resolver.
     pub(crate) fn judge(&self, url: &str) -> Result<(Url, String), EgressError> {
         let url = parse(url)?;
