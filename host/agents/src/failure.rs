@@ -18,7 +18,7 @@ pub(crate) fn of_egress(agent: &str, error: &EgressError) -> CallError {
         EgressError::Connect { .. } | EgressError::Protocol { .. } | EgressError::Setup { .. } => {
             (ErrorClass::Unavailable, "agent.unavailable")
         }
-        EgressError::BadUrl { .. } => (ErrorClass::Permanent, "agent.bad_endpoint"),
+        EgressError::BadUrl { .. } | EgressError::RefusedPort { .. } => (ErrorClass::Permanent, "agent.bad_endpoint"),
         EgressError::AnswerTooLarge { .. } => (ErrorClass::Permanent, "agent.answer_too_large"),
         EgressError::RefusedAddress { host } => {
             let message = format!(

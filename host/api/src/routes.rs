@@ -109,6 +109,11 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(hooks::rotate_inbound_hook_token))
         .routes(routes!(hooks::list_inbound_hook_calls))
         .routes(routes!(events::list_events))
+        .routes(routes!(events::follow_events))
+        .routes(routes!(events::get_event))
+        .routes(routes!(events::list_event_types))
+        .routes(routes!(events::get_event_type))
+        .routes(routes!(events::list_event_starts))
 }
 
 /// The OpenAPI document of every route.
@@ -119,6 +124,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         openapi::complete(&mut part, access);
         document.merge(part);
     }
+    events::describe(&mut document);
     document
 }
 

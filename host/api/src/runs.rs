@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 pub use self::control::*;
 pub(crate) use self::control_handlers::*;
 pub use self::events::EVENT_STREAMS_MAX;
-pub(crate) use self::events::{__path_follow_run, StreamRoom, follow_run};
+pub(crate) use self::events::{__path_follow_run, KEEP_ALIVE, StreamRoom, follow_run};
 pub(crate) use self::handlers::*;
 pub use self::wait::{RUN_WAIT_DEFAULT, RUN_WAIT_MAX};
 pub(crate) use self::wait::{Wait, WaitQuery};

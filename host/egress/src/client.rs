@@ -1,5 +1,7 @@
 //! The client and what goes in and out of it.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use url::Url;
 
 use crate::address::EgressPolicy;
 use crate::error::{EgressError, connection_of, innermost};
-use crate::guard::{GuardedResolver, permits_literal};
+use crate::guard::{GuardedResolver, Names, judge, system_names};
 use crate::measure::Measure;
 
 /// A host that accepts connections does so within seconds; the rest of a call's time is for its answer.
@@ -80,6 +82,17 @@ pub struct IncomingAnswer {
 impl Egress {
     /// A client that reaches public addresses and what `policy` names.
     pub fn new(policy: EgressPolicy) -> Result<Self, EgressError> {
+        Self::with_names(policy, system_names)
+    }
+
+    /// As [`new`](Self::new), with `names` instead of the system to say which addresses a name has. It is believed no more than
+    /// the system is: each address is judged.
+    pub fn with_names<F, Found>(policy: EgressPolicy, names: F) -> Result<Self, EgressError>
+    where
+        F: Fn(String) -> Found + Send + Sync + 'static,
+        Found: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        let names: Names = Arc::new(move |name| Box::pin(names(name)));
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Fails only where somebody else was quicker, and then there is a provider as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -87,7 +100,7 @@ impl Egress {
         let policy = Arc::new(policy);
         let builder = || {
             Client::builder()
-                .dns_resolver(GuardedResolver { policy: Arc::clone(&policy) })
+                .dns_resolver(GuardedResolver { policy: Arc::clone(&policy), names: Arc::clone(&names) })
                 .redirect(redirect::Policy::none())
                 // A proxy would connect where the guard cannot see.
                 .no_proxy()
@@ -133,19 +146,18 @@ impl Egress {
         Ok(self.begin(request, url, host).await?)
     }
 
-    /// Whether a URL may be called, as far as it says: a name is judged when it is connected to.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check(&self, url: &str) -> Result<(), EgressError> {
-        self.judge(url).map(drop)
+    /// Whether `url` may be called as far as it says so itself: without asking anybody, so that it can be told to whoever
+    /// registers it. A name may still lead nowhere or to an address that is refused; that is judged at each connection.
+    pub fn check_url(&self, url: &str) -> Result<(), EgressError> {
+        self.judge(url).map(|_| ())
     }
 
-    /// The URL and its host, where both may be called. A name is judged later, by the resolver.
+    /// The URL and its host, where both may be called.
     pub(crate) fn judge(&self, url: &str) -> Result<(Url, String), EgressError> {
         let url = parse(url)?;
         let host = host_of(&url);
-        if permits_literal(&self.policy, &url) { Ok((url, host)) } else { Err(EgressError::RefusedAddress { host }) }
+        judge(&self.policy, &url, &host)?;
+        Ok((url, host))
     }
 
     async fn exchange(&self, request: OutboundRequest, url: Url, host: &str) -> Result<OutboundAnswer, EgressError> {

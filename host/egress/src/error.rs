@@ -29,6 +29,14 @@ pub enum EgressError {
         /// Host and port.
         host: String,
     },
+    /// The port is one of a service that does not speak HTTP. No policy lets it through.
+    #[error("the port of `{host}` is the one of {service}, and is refused since that is not HTTP")]
+    RefusedPort {
+        /// Host and port.
+        host: String,
+        /// What is there, as the rest of a sentence.
+        service: &'static str,
+    },
     /// The whole call, body included, took longer than it may.
     #[error("`{host}` did not answer in full within {} ms", limit.as_millis())]
     Timeout {

@@ -1,8 +1,11 @@
 //! The one guarded way out of the process over HTTP: webhooks, agents and plugins all leave through here.
 //!
 //! Every address is judged when the connection is made (`address`), so a name that answers differently a moment later
-//! gains nothing. No redirect is followed, no proxy of the environment is used, and every call has a bound on its time
-//! and on the bytes of its answer.
+//! gains nothing. Ports of services that do not speak HTTP are refused (`ports`). No redirect is followed, no proxy of the
+//! environment is used, no answer is decompressed, and every call has a bound on its time and on the bytes of its answer.
+//!
+//! There are three ways to call: [`Egress::send`] for a whole answer, [`Egress::open`] for one that belongs into a file, and
+//! [`Egress::deliver`] for whoever has to tell afterwards what happened.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -12,6 +15,7 @@ mod deliver;
 mod error;
 mod guard;
 mod measure;
+mod ports;
 
 pub use address::EgressPolicy;
 pub use client::{

@@ -1,5 +1,7 @@
 //! Decisions that runs wait for.
 
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::ApprovalDecided;
 use armilla_domain::id::{ApprovalId, RunId, WorkspaceId};
 use armilla_store::{ApprovalFilter, ApprovalRow};
 use chrono::{DateTime, Utc};
@@ -93,7 +95,16 @@ impl Engine {
             return Err(CommandError::NotAnApprover(row.approvers));
         }
         let Decision { approved, by, note, .. } = decision;
-        let decided = store.decide_approval(&row, approved, by, note).await?;
+        let told = ApprovalDecided {
+            approval_id: id,
+            run_id: row.run,
+            step_id: &row.step,
+            status: if approved { "approved" } else { "denied" },
+            by: Some(by),
+            note,
+        };
+        let event = self.host.event(EventType::ApprovalDecided, &told);
+        let decided = store.decide_approval(&row, approved, by, note, &event).await?;
         let row = store.approval(workspace, id).await?.ok_or(CommandError::UnknownApproval(id))?;
         if !decided {
             let is_late = row.status == "open" && row.expires_at.is_some();
@@ -101,6 +112,7 @@ impl Engine {
             return Err(CommandError::ApprovalClosed { id, status });
         }
         info!(run.id = %row.run, approval.id = %id, by, "The approval `{id}` was {}", row.status);
+        self.host.told.send_replace(());
         self.host.wake(&[row.run]);
         Ok(view(row))
     }

@@ -31,6 +31,7 @@ impl Host {
         call: &Call,
         context: &CallContext,
         depth: i32,
+        event_depth: i16,
         child: Child,
     ) -> Result<RunId, CallError> {
         if depth >= CHILD_DEPTH_MAX {
@@ -45,7 +46,8 @@ impl Host {
             traceparent: context.traceparent.clone(),
             idempotency_key: None,
         };
-        let beginner = Beginner { parent: Some(ChildOf { run: context.run_id, depth: depth + 1 }), idempotency: None };
+        let parent = Some(ChildOf { run: context.run_id, depth: depth + 1 });
+        let beginner = Beginner { parent, idempotency: None, event_depth };
         match begin(self, workspace, id, command, beginner).await {
             Ok(Begun::Started(_) | Begun::Exists) => Ok(id),
             Ok(Begun::Repeated { .. }) => Err(CallError::permanent("internal", "a child run has no key")),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::definition::variable_name;
+use armilla_domain::event::data::OfRun;
+use armilla_domain::event::started;
 use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, Failure, Variables};
@@ -263,12 +265,15 @@ impl Engine {
         });
         let (id, at) = (RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes()), self.host.clock.now());
         let event = Event::RunForked { run: from, by: command.by, vars, since: at };
+        let version = version.unwrap_or(row.first_version);
+        let of_run = OfRun { run_id: id, workflow_id: row.workflow, workflow_version: version };
         let fork = Fork {
             id,
             from,
             entries: place as i32,
-            version: version.unwrap_or(row.first_version),
+            version,
             entry: &Entry { at, event },
+            event: &self.host.event_of(&started(&of_run, None, Some(from)), 0),
         };
         if !self.host.store.fork_run(workspace, &fork).await? {
             return Err(CommandError::UnknownRun(from));

@@ -39,6 +39,7 @@ pub(crate) struct Work {
     pub(crate) workflow: Arc<Workflow>,
     /// How many runs stand above this one.
     depth: i32,
+    event_depth: i16,
     pub(crate) plugins: Arc<[Pin]>,
     pub(crate) scope: Scope,
 }
@@ -68,6 +69,7 @@ impl Work {
             context,
             workspace: run.workspace,
             depth: run.depth,
+            event_depth: run.event_depth,
             plugins: Arc::clone(state.plugins()),
         }
     }
@@ -235,7 +237,9 @@ async fn call(host: &Arc<Host>, work: &Work) -> Result<Answered, CallError> {
         CallKind::Child { workflow_id, version } => {
             let input = work.call.input["input"].clone();
             let child = Child { workflow: *workflow_id, version: *version, input };
-            let run = host.start_child(work.workspace, &work.call, &work.context, work.depth, child).await?;
+            let run = host
+                .start_child(work.workspace, &work.call, &work.context, work.depth, work.event_depth, child)
+                .await?;
             let measured =
                 Measured { duration_ms: 0, input_bytes: 0, output_bytes: 0, answerer: None, usage: None, prompt: None };
             Ok(Answered::Done(Value::String(run.to_string()), measured))

@@ -14,7 +14,7 @@ use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
 use armilla_store::{Append, Lease, LeasedRun, PlainRun, Store, StoreError};
 use futures::FutureExt;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +37,7 @@ use crate::{
     CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PipelineTemplates,
     PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
-use crate::{schedules, sweep};
+use crate::{schedules, sweep, triggers};
 
 /// This part of a lease is what its renewal waits: often enough to fail twice.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -83,6 +83,8 @@ pub(crate) struct Host {
     pub(crate) prompt_counts: PromptCounts,
     /// How often inbound hooks are called.
     pub(crate) hook_rates: HookRates,
+    /// Changed whenever events were written here.
+    pub(crate) told: watch::Sender<()>,
     /// Words for other hosts.
     pub(crate) words: Words,
     /// Rung when there may be something to claim.
@@ -146,6 +148,7 @@ impl Host {
             pipeline_templates,
             prompt_counts: PromptCounts::default(),
             hook_rates: HookRates::default(),
+            told: watch::Sender::new(()),
             words: Words::default(),
             due: Notify::new(),
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE_MAX)),
@@ -300,6 +303,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     tokio::spawn(wakeups::listen(Arc::clone(host)));
     host.tasks.spawn(sweep::sweep_forever(Arc::clone(host)));
     host.tasks.spawn(schedules::sweep_forever(Arc::clone(host)));
+    host.tasks.spawn(triggers::follow_forever(Arc::clone(host)));
     host.tasks.spawn(prompts::flush_forever(Arc::clone(host)));
     // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
     tokio::spawn(renew_forever(Arc::clone(host)));

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::event::told_by;
 use armilla_domain::journal::{Event, Failure, Visit};
 use armilla_domain::run::{Answered, Attempt, Call, CallKind, RunStatus, State};
 use armilla_domain::talk::RemoteTask;
@@ -105,7 +106,7 @@ impl Interpreter {
             Some(Event::RunRetried { .. } | Event::RunForked { .. })
         );
         let asked = if is_reopened { Vec::new() } else { state.approvals() };
-        let pending = Pending::new(&run, Vec::new(), asked);
+        let pending = Pending::new(&run, Vec::new(), Vec::new(), asked);
         Self::new(host, hold, run, state, pending, true).drive().await
     }
 
@@ -350,16 +351,29 @@ impl Interpreter {
         let repeatable =
             executor::is_repeatable(&self.host, self.run.workspace, self.state.plugins(), &attempt.call.kind);
         let (now, chance) = (self.now(), self.host.chance.fraction());
+        let tool = match &attempt.call.kind {
+            CallKind::Tool { tool_name, .. } => Some(tool_name.clone()),
+            _ => None,
+        };
         if let Some(event) = self.state.judge(attempt, repeatable, now, chance) {
             self.state.apply(&event);
-            self.record(event);
+            self.record_end_of_call(event, tool.as_deref());
         }
     }
 
     pub(crate) fn record(&mut self, event: Event) {
+        self.record_end_of_call(event, None);
+    }
+
+    /// Of a call that went to `tool`, where it did.
+    fn record_end_of_call(&mut self, event: Event, tool: Option<&str>) {
         debug!(run.id = %self.run.id, kind = event.kind(), step = event.visit().map(|visit| visit.step.as_str()),
             "`{}` of `{}`", event.kind(), self.run.id);
-        self.pending.push(self.host.clock.now(), event);
+        let now = self.host.clock.now();
+        let duration_ms = (now - self.run.started_at).num_milliseconds().unsigned_abs();
+        let told = told_by(self.pending.of_run(), &self.state, &event, tool, duration_ms);
+        self.pending.push(now, event, told);
+        self.run.was_waiting = false;
         self.pending.abandon(self.state.take_abandoned());
         self.abandoned_tasks.extend(self.state.take_abandoned_tasks());
         self.pending_since.get_or_insert_with(Instant::now);

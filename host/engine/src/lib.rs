@@ -34,6 +34,7 @@ mod sweep;
 mod testing;
 mod time;
 mod told;
+mod triggers;
 mod versions;
 mod waiting;
 mod wakeups;
@@ -48,6 +49,7 @@ use armilla_domain::agent::TokenPrice;
 use armilla_domain::template::Templates;
 use armilla_sandbox::Sandbox;
 use armilla_store::Store;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use agent_call::ENDPOINT_OPEN_FOR;
@@ -63,7 +65,7 @@ pub use bulk::{BULK_RUNS_MAX, BulkAction, BulkOutcome};
 pub use control::{ForkRun, RetryRun, TargetVersion};
 pub use deltas::{AnswerPieces, Piece};
 pub use error::CommandError;
-pub use events::{EVENTS_KEPT_DAYS, EventView};
+pub use events::{EVENTS_KEPT_DAYS, EventFilter, EventPlace, EventView};
 pub use hooks::{
     FoundHook, HOOK_CALLS_PER_MINUTE_MAX, HOOKS_COUNTED_MAX, HookCallOutcome, HookCallRecord, HookCallView, HookError,
     HookView, HookWithToken,
@@ -89,6 +91,7 @@ pub use testing::{
     TEST_DURATION_MAX, TEST_ENTRIES_MAX, TEST_EVENTS_MAX, TEST_RECORDED_RUNS_MAX, TESTS_AT_ONCE_MAX, TestWorkflow,
 };
 pub use time::{SystemChance, SystemClock};
+pub use triggers::EventStartView;
 pub use versions::{ReviseWorkflow, WorkflowVersionSummaryView, WorkflowVersionView};
 pub use workflows::{NewWorkflow, WorkflowView};
 
@@ -199,6 +202,11 @@ impl Engine {
     /// Is done as soon as this host begins nothing new. Belongs to nobody, so that an answer may hold it for as long as it lasts.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         self.host.stopping.clone().cancelled_owned()
+    }
+
+    /// Changes whenever events were written on this host: whoever follows events need not wait until it looks for them.
+    pub fn told(&self) -> watch::Receiver<()> {
+        self.host.told.subscribe()
     }
 
     /// The database.

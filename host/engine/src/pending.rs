@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::event::data::{ApprovalRequested, OfRun};
+use armilla_domain::event::{EventType, Told, of_step};
 use armilla_domain::id::{ApprovalId, RunId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
@@ -37,13 +39,35 @@ pub(crate) struct Pending {
     abandoned: Vec<RunId>,
     /// The decisions that the run waits for, as far as the database knows.
     asked: Vec<OpenApproval>,
+    /// What the entries tell.
+    told: Vec<Told>,
+    of_run: OfRun,
+    event_depth: i16,
 }
 
 impl Pending {
-    pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>, asked: Vec<OpenApproval>) -> Self {
-        let LeasedRun { id, parent, admitted, epoch, journal_len, journal_bytes, .. } = *run;
-        let (consumed, abandoned) = (Vec::new(), Vec::new());
-        Self { run: id, parent, admitted, epoch, journal_len, journal_bytes, entries, consumed, abandoned, asked }
+    pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>, told: Vec<Told>, asked: Vec<OpenApproval>) -> Self {
+        let LeasedRun { id, parent, admitted, epoch, journal_len, journal_bytes, event_depth, .. } = *run;
+        Self {
+            run: id,
+            parent,
+            admitted,
+            epoch,
+            journal_len,
+            journal_bytes,
+            entries,
+            consumed: Vec::new(),
+            abandoned: Vec::new(),
+            asked,
+            told,
+            of_run: OfRun { run_id: id, workflow_id: run.workflow, workflow_version: run.version },
+            event_depth,
+        }
+    }
+
+    /// The run, as events name it.
+    pub(crate) fn of_run(&self) -> &OfRun {
+        &self.of_run
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,8 +79,14 @@ impl Pending {
         self.journal_bytes
     }
 
-    pub(crate) fn push(&mut self, at: DateTime<Utc>, event: Event) {
+    pub(crate) fn push(&mut self, at: DateTime<Utc>, event: Event, told: Vec<Told>) {
         self.entries.push(Entry { at, event });
+        self.told.extend(told);
+    }
+
+    /// Tells something beside what the entries do.
+    pub(crate) fn tell(&mut self, told: Told) {
+        self.told.push(told);
     }
 
     /// A message was taken in, whether it made an entry or not.
@@ -120,6 +150,10 @@ impl Pending {
             self.entries.clear();
             self.consumed.clear();
             self.abandoned.clear();
+            if !append.events.is_empty() || append.approvals.is_some() {
+                host.told.send_replace(());
+            }
+            self.told.clear();
             if append.approvals.is_some() {
                 self.asked = state.approvals();
             }
@@ -148,6 +182,7 @@ impl Pending {
             consumed: self.consumed.clone(),
             abandoned: self.abandoned.clone(),
             approvals,
+            events: self.told.iter().map(|told| host.event_of(told, self.event_depth)).collect(),
         })
     }
 
@@ -156,7 +191,15 @@ impl Pending {
         let id = ApprovalId::from_parts(host.unix_millis(), host.chance.bytes());
         // A column of text cannot hold it; the journal does.
         let message = message.replace('\0', "\u{fffd}");
-        Asked { id, visit, message, approvers, expires_at }
+        let data = ApprovalRequested {
+            approval_id: id,
+            step: of_step(&self.of_run, &visit),
+            message: &message,
+            approvers: &approvers,
+            expires_at,
+        };
+        let event = host.event_of(&Told::new(EventType::ApprovalRequested, &data), self.event_depth);
+        Asked { id, visit, message, approvers, expires_at, event }
     }
 
     fn end(&self, host: &Host, state: &State) -> RunEnd {
@@ -194,6 +237,7 @@ pub(crate) async fn pause(host: &Host, run: &LeasedRun, entry: Entry) -> Result<
         consumed: Vec::new(),
         abandoned: Vec::new(),
         approvals: None,
+        events: Vec::new(),
     };
     host.committer.write(Arc::new(append)).await
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::definition::{CONCURRENCY_KEY_CHARS_MAX, InputSchema, OnLimit, Workflow};
+use armilla_domain::event::data::OfRun;
+use armilla_domain::event::{started, told_by};
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{ChildOf, RunFacts, RunStatus, State};
 use armilla_domain::template::Scope;
-use armilla_store::{Idempotency, LeasedRun, Line, NewRun, PlaceInLine, PlainRun, Rows, Started};
+use armilla_store::{Idempotency, LeasedRun, Line, NewEvent, NewRun, PlaceInLine, PlainRun, Rows, Started};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -53,6 +55,8 @@ pub(crate) struct Beginner {
     pub(crate) parent: Option<ChildOf>,
     /// Key and digest.
     pub(crate) idempotency: Option<(String, String)>,
+    /// How many events and runs in turn led to it.
+    pub(crate) event_depth: i16,
 }
 
 /// What became of a run to be.
@@ -111,10 +115,9 @@ impl Engine {
         let idempotency = command.idempotency_key.clone().map(|key| (key, digest.clone()));
         // In a task of its own: a caller that hangs up must not leave a run that is in the database and that nobody drives.
         let host = Arc::clone(&self.host);
-        let begun =
-            tokio::spawn(
-                async move { begin(&host, workspace, id, command, Beginner { parent: None, idempotency }).await },
-            );
+        let begun = tokio::spawn(async move {
+            begin(&host, workspace, id, command, Beginner { idempotency, ..Beginner::default() }).await
+        });
         let (mut as_started, mut is_repeat) = (None, false);
         match begun.await.map_err(|_| CommandError::Panicked)?? {
             Begun::Started(view) => as_started = Some(*view),
@@ -229,14 +232,22 @@ async fn try_begin(
     // since whether it may is known only when it is there.
     let place = if place_in_line.is_none() { Place::take(host) } else { None };
     let mut undurable = Vec::new();
+    let of_run = OfRun { run_id: id, workflow_id, workflow_version: version };
+    let mut told = vec![started(&of_run, beginner.parent.as_ref().map(|parent| parent.run), None)];
+    let mut told_later = Vec::new();
     if place.is_some() {
         // What can be decided at once is durable with the run itself, which saves a statement; but for an end, which the
         // interpreter writes together with what the run answers, and for an approval, which others must find.
         let decided = state.decide(&host.templates, started_at);
         let decided = decided.into_iter().map(|event| Entry { at: started_at, event });
         let ended = state.status().is_final() || !state.approvals().is_empty();
-        (if ended { &mut undurable } else { &mut entries }).extend(decided);
+        let (to, told) = if ended { (&mut undurable, &mut told_later) } else { (&mut entries, &mut told) };
+        for entry in decided {
+            told.extend(told_by(&of_run, &state, &entry.event, None, 0));
+            to.push(entry);
+        }
     }
+    let events: Vec<NewEvent> = told.iter().map(|told| host.event_of(told, beginner.event_depth)).collect();
     let rows = Rows::of(&entries)?;
     let journal_bytes = rows.bytes();
     let lease = place.is_some().then(|| host.lease());
@@ -256,6 +267,8 @@ async fn try_begin(
             traceparent: traceparent.clone(),
             entries: rows,
             plugins: components,
+            event_depth: beginner.event_depth,
+            events,
         };
         if !host.starter.write(Arc::new(plain)).await? {
             return Ok(None);
@@ -274,6 +287,8 @@ async fn try_begin(
             parent: beginner.parent.clone(),
             place_in_line: place_in_line.clone(),
             idempotency: beginner.idempotency.as_ref().map(|(key, digest)| Idempotency { key, digest }),
+            event_depth: beginner.event_depth,
+            events: &events,
         };
         match host.store.start_run(&new).await? {
             Started::Yes { admitted: true } => {}
@@ -287,6 +302,7 @@ async fn try_begin(
             }
         }
     }
+    host.told.send_replace(());
     info!(run.id = %id, workflow.id = %workflow_id, "Run `{id}` of `{workflow_id}` was started");
     let as_started = RunView {
         id,
@@ -324,8 +340,10 @@ async fn try_begin(
                 journal_len: entries.len() as i32,
                 journal_bytes,
                 claims: 1,
+                event_depth: beginner.event_depth,
+                was_waiting: false,
             };
-            let pending = Pending::new(&run, undurable, Vec::new());
+            let pending = Pending::new(&run, undurable, told_later, Vec::new());
             host::spawn(host, place, run, asked, |host, hold, run| Interpreter::begin(host, hold, run, state, pending));
         }
     }

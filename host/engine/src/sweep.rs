@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::host::Host;
-use crate::schedules;
+use crate::{schedules, triggers};
 
 /// How often runs are looked for that wait for a turn which is theirs, or whose parent has ended.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -63,6 +63,11 @@ async fn remove(host: &Host) -> Result<(), StoreError> {
     host.store.delete_dead_letters().await?;
     host.store.forget_idempotency_keys().await?;
     while schedules::remove_old(host, REMOVED_AT_ONCE).await? == u64::from(REMOVED_AT_ONCE) {
+        if host.stopping.is_cancelled() {
+            break;
+        }
+    }
+    while triggers::remove_old(host, REMOVED_AT_ONCE).await? == u64::from(REMOVED_AT_ONCE) {
         if host.stopping.is_cancelled() {
             break;
         }

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
 
+use crate::workflows::on_events_of;
 use crate::{CommandError, Engine, WorkflowView};
 
 /// A change of a workflow. What is not there stays as it is.
@@ -165,6 +166,7 @@ impl Engine {
             Some(definition) => Some(self.checked(workspace, definition).await?),
             None => None,
         };
+        let on_events = definition.as_ref().and_then(|new| on_events_of(&new.checked.workflow));
         let revision = Revision {
             workflow: id,
             workspace,
@@ -174,11 +176,12 @@ impl Engine {
                 definition: &new.text,
                 warnings: &new.warnings,
                 restored_from,
+                on_events: on_events.as_deref(),
             }),
             expected: edited,
             by,
         };
-        match self.host.store.revise_workflow(&revision).await? {
+        match self.host.store.revise_workflow(&revision, self.host.event_id()).await? {
             Some(Revised::Done(row)) => self.changed_workflow(workspace, id, row, definition).await,
             Some(Revised::Conflict { newest }) => {
                 Err(CommandError::VersionConflict { edited: edited.unwrap_or_default(), newest })

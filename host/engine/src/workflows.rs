@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::definition::{Checked, Known, StepKind, Workflow, check};
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::WorkflowChanged;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{WorkflowId, WorkspaceId};
 use armilla_store::{StoreError, WorkflowRow};
@@ -64,6 +66,7 @@ impl Engine {
     ) -> Result<WorkflowView, CommandError> {
         let Checked { workflow, warnings } = self.check_definition(workspace, &new.definition).await?;
         let id = WorkflowId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let on_events = on_events_of(&workflow);
         let row = armilla_store::NewWorkflow {
             id,
             workspace,
@@ -72,8 +75,11 @@ impl Engine {
             definition: &new.definition.to_string(),
             warnings: &serde_json::to_string(&warnings).unwrap_or_default(),
             by,
+            on_events: on_events.as_deref(),
         };
-        let row = self.host.store.create_workflow(row).await?;
+        let told = WorkflowChanged { workflow_id: id, name: Some(&new.name), version: Some(1), by };
+        let event = self.host.event(EventType::WorkflowCreated, &told);
+        let row = self.host.store.create_workflow(row, &event).await?;
         self.host.definitions.keep(id, row.version, &row.definition, Arc::new(workflow));
         info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was created");
         Ok(view(row)?)
@@ -106,8 +112,10 @@ impl Engine {
     ///
     /// # Errors
     /// Where there is none that somebody made, or the database is away.
-    pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<(), CommandError> {
-        if !self.host.store.delete_workflow(workspace, id).await? {
+    pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId, by: &str) -> Result<(), CommandError> {
+        let told = WorkflowChanged { workflow_id: id, name: None, version: None, by };
+        let event = self.host.event(EventType::WorkflowDeleted, &told);
+        if !self.host.store.delete_workflow(workspace, id, &event).await? {
             return Err(self.why_unchanged(workspace, id).await);
         }
         info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` was deleted");
@@ -195,6 +203,11 @@ fn agents_of(workflow: &Workflow) -> Vec<String> {
         _ => None,
     });
     agents.collect::<HashSet<_>>().into_iter().collect()
+}
+
+/// The types of events that start runs of a workflow, where any do.
+pub(crate) fn on_events_of(workflow: &Workflow) -> Option<Vec<EventType>> {
+    workflow.on_event.as_ref().map(|on_event| on_event.events.clone())
 }
 
 fn workflows_of(workflow: &Workflow) -> Vec<WorkflowId> {

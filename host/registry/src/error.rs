@@ -136,7 +136,7 @@ impl PullError {
             EgressError::Connect { host, reason } | EgressError::Protocol { host, reason } => {
                 Self::Unavailable { host, reason }
             }
-            EgressError::BadUrl { .. } | EgressError::Setup { .. } => {
+            EgressError::BadUrl { .. } | EgressError::RefusedPort { .. } | EgressError::Setup { .. } => {
                 Self::Unavailable { host: host.to_owned(), reason: error.to_string() }
             }
         }

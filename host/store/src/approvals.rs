@@ -5,7 +5,7 @@ use armilla_domain::journal::{ScopePath, Visit};
 use armilla_domain::run::Message;
 use chrono::{DateTime, Utc};
 
-use crate::{Store, StoreError};
+use crate::{NewEvent, Store, StoreError};
 
 /// A decision that a run waits or waited for.
 #[derive(Debug, Clone)]
@@ -140,6 +140,7 @@ impl Store {
         approved: bool,
         by: &str,
         note: Option<&str>,
+        event: &NewEvent,
     ) -> Result<bool, StoreError> {
         let message = Message::Decision {
             visit: approval.visit.clone(),
@@ -153,14 +154,21 @@ impl Store {
                 update approvals set status = $2, decided_at = now(), decided_by = $3, note = $4
                 where id = $1 and status = 'open' and (expires_at is null or expires_at > now())
                     and exists (select from runs r where r.id = approvals.run_id and r.finished_at is null)
-                returning run_id
-            ), told as (insert into run_inbox (run_id, body) select run_id, $5 from decided)
+                returning run_id, workspace_id
+            ), told as (insert into run_inbox (run_id, body) select run_id, $5 from decided),
+            event as (
+                insert into events (id, workspace_id, type, data, depth)
+                select $6, d.workspace_id, $7, $8, r.event_depth from decided d join runs r on r.id = d.run_id
+            )
             select count(*) as "decided!" from decided"#,
             approval.id.uuid(),
             if approved { "approved" } else { "denied" },
             by,
             note,
             body,
+            event.id.uuid(),
+            event.kind.as_str(),
+            event.data,
         );
         Ok(decided.fetch_one(&self.pool).await? == 1)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::events::EventColumns;
 use crate::journal::INLINE_BODY_BYTES_MAX;
 use crate::{Append, CLAIMS_WITHOUT_PROGRESS_MAX, Rows, RunEnd, Store, StoreError, Then};
 
@@ -63,6 +64,7 @@ impl Store {
 
     async fn append_one(&self, append: &Append) -> Result<Vec<Uuid>, StoreError> {
         let rows = &append.entries;
+        let events = EventColumns::of(&append.events);
         let held = sqlx::query_scalar!(
             r#"with held as (
                 update runs set journal_len = journal_len + $4, status = $5, error_code = null,
@@ -71,12 +73,16 @@ impl Store {
                     lease_owner = case when $7 then lease_owner end,
                     due_at = case when $7 then due_at else $8 end
                 where id = $1 and lease_epoch = $2 and journal_len = $3 and finished_at is null
-                returning id
+                returning id, workspace_id
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select held.id, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body from held, unnest($10::int[],
                     $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[])
                     as e(seq, at, kind, scope, step_id, visit, body)
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, held.workspace_id, e.type, e.data, e.depth
+                from held, unnest($17::uuid[], $18::text[], $19::text[], $20::smallint[]) as e(id, type, data, depth)
             )
             select id as "id!" from held"#,
             append.run.uuid(),
@@ -95,12 +101,17 @@ impl Store {
             &rows.step as &[Option<String>],
             &rows.visit as &[Option<i32>],
             &rows.body,
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
+            &events.depth,
         );
         Ok(held.fetch_all(&self.pool).await?)
     }
 
     async fn end_one(&self, append: &Append, end: &RunEnd) -> Result<Vec<Uuid>, StoreError> {
         let rows = &append.entries;
+        let events = EventColumns::of(&append.events);
         let held = sqlx::query_scalar!(
             r#"with held as (
                 update runs set journal_len = journal_len + $4, status = $5, error_code = $7,
@@ -108,7 +119,7 @@ impl Store {
                     journal_bytes = journal_bytes + $6, lease_owner = null, due_at = null, finished_at = $9,
                     retain_until = now() + make_interval(secs => $10)
                 where id = $1 and lease_epoch = $2 and journal_len = $3 and finished_at is null
-                returning id
+                returning id, workspace_id
             ), results as (
                 insert into run_results (run_id, vars, output, error, usage)
                 select held.id, $11::text, $12::text, $13::text, $21::text from held
@@ -117,6 +128,10 @@ impl Store {
                 select held.id, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body from held, unnest($14::int[],
                     $15::timestamptz[], $16::text[], $17::text[], $18::text[], $19::int[], $20::text[])
                     as e(seq, at, kind, scope, step_id, visit, body)
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, held.workspace_id, e.type, e.data, e.depth
+                from held, unnest($22::uuid[], $23::text[], $24::text[], $25::smallint[]) as e(id, type, data, depth)
             )
             select id as "id!" from held"#,
             append.run.uuid(),
@@ -140,6 +155,10 @@ impl Store {
             &rows.visit as &[Option<i32>],
             &rows.body,
             end.usage.as_deref(),
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
+            &events.depth,
         );
         Ok(held.fetch_all(&self.pool).await?)
     }
@@ -149,6 +168,8 @@ impl Store {
         let rows = || each().map(|append| &append.entries);
         let ends = || each().filter_map(|append| append.end().map(|end| (append.run, end)));
         let owners: Vec<Uuid> = each().flat_map(|append| vec![append.run.uuid(); append.entries.len()]).collect();
+        let tellers: Vec<Uuid> = each().flat_map(|append| vec![append.run.uuid(); append.events.len()]).collect();
+        let events = EventColumns::of(each().flat_map(|append| &append.events));
         let held = sqlx::query_scalar!(
             r#"with held as (
                 update runs set journal_len = journal_len + a.added, status = a.status, error_code = a.error_code,
@@ -162,7 +183,7 @@ impl Store {
                     $9::timestamptz[], $10::timestamptz[], $11::text[], $13::float8[])
                     as a(run, epoch, len, added, bytes, status, ends, goes_on, due_at, last_at, error_code, retain)
                 where runs.id = a.run and lease_epoch = a.epoch and journal_len = a.len and finished_at is null
-                returning runs.id
+                returning runs.id, runs.workspace_id
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select e.run, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body
@@ -174,6 +195,11 @@ impl Store {
                 select r.run, r.vars, r.output, r.error, r.usage
                 from unnest($22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[]) as r(run, vars, output, error, usage)
                 join held on held.id = r.run
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, held.workspace_id, e.type, e.data, e.depth
+                from unnest($27::uuid[], $28::uuid[], $29::text[], $30::text[], $31::smallint[]) as e(run, id, type, data, depth)
+                join held on held.id = e.run
             )
             select id as "id!" from held"#,
             &each().map(|append| append.run.uuid()).collect::<Vec<_>>(),
@@ -204,6 +230,11 @@ impl Store {
             &ends().map(|(_, end)| end.output.as_str()).collect::<Vec<_>>() as &[&str],
             &ends().map(|(_, end)| end.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
             &ends().map(|(_, end)| end.usage.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+            &tellers,
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
+            &events.depth,
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

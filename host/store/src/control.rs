@@ -4,6 +4,7 @@ use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::Entry;
 use armilla_domain::run::Message;
 
+use crate::events::NewEvent;
 use crate::journal::{INLINE_BODY_BYTES_MAX, Rows};
 use crate::{Store, StoreError};
 
@@ -33,6 +34,8 @@ pub struct Fork<'a> {
     pub version: i32,
     /// What its journal says about it.
     pub entry: &'a Entry,
+    /// What is told of it.
+    pub event: &'a NewEvent,
 }
 
 impl Store {
@@ -68,20 +71,20 @@ impl Store {
         let body = rows.body.first().map_or("", String::as_str);
         let made = sqlx::query_scalar!(
             r#"with source as (
-                select workflow_id, first_version, traceparent, plugins, concurrency_key, concurrency_max
+                select workflow_id, first_version, traceparent, plugins, concurrency_key, concurrency_max, event_depth
                 from runs where id = $2 and workspace_id = $3
             ), made as (
                 insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len,
                     journal_bytes, created_at, started_at, due_at, traceparent, plugins, concurrency_key, concurrency_max,
-                    admitted, forked_from)
+                    admitted, forked_from, event_depth)
                 select $1, $3, s.workflow_id, $5, s.first_version, 'queued', $4 + 1,
                     octet_length($7) + (select coalesce(sum(octet_length(coalesce(j.body, b.body))), 0) from journal j
                         left join journal_bodies b on b.run_id = j.run_id and b.seq = j.seq
                         where j.run_id = $2 and j.seq <= $4),
                     $6, $6, case when s.concurrency_key is null then now() end, s.traceparent, s.plugins, s.concurrency_key,
-                    s.concurrency_max, s.concurrency_key is null, $2
+                    s.concurrency_max, s.concurrency_key is null, $2, s.event_depth
                 from source s
-                returning id
+                returning id, event_depth
             ), taken_over as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select made.id, j.seq, j.at, j.kind, j.scope, j.step_id, j.visit, j.body
@@ -94,6 +97,8 @@ impl Store {
             ), entry as (
                 insert into journal (run_id, seq, at, kind, body)
                 select made.id, $4 + 1, $6, $8, case when octet_length($7) <= $9 then $7 end from made
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth) select $10, $3, $11, $12, made.event_depth from made
             )
             select count(*) as "made!" from made"#,
             fork.id.uuid(),
@@ -105,6 +110,9 @@ impl Store {
             body,
             fork.entry.event.kind(),
             INLINE_BODY_BYTES_MAX,
+            fork.event.id.uuid(),
+            fork.event.kind.as_str(),
+            fork.event.data,
         );
         Ok(made.fetch_one(&self.pool).await? == 1)
     }

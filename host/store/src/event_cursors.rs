@@ -4,7 +4,6 @@
 use armilla_domain::event::EventType;
 use armilla_domain::id::{EventId, WorkspaceId};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::events::Stored;
 use crate::{EventPosition, EventRow, Store, StoreError};
@@ -59,13 +58,14 @@ pub(crate) async fn start_cursor(
     workspace: WorkspaceId,
     horizon: i64,
 ) -> Result<(), StoreError> {
+    let EventPosition { transaction, id } = EventPosition::before(horizon);
     sqlx::query!(
         "insert into event_cursors (consumer, workspace_id, transaction, event_id) values ($1, $2, $3, $4)
         on conflict (consumer, workspace_id) do update set transaction = event_cursors.transaction",
         consumer.as_str(),
         workspace.uuid(),
-        horizon - 1,
-        Uuid::max(),
+        transaction,
+        id.uuid(),
     )
     .execute(connection)
     .await?;

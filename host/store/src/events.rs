@@ -47,6 +47,13 @@ pub struct EventPosition {
     pub id: EventId,
 }
 
+impl EventPosition {
+    /// Before every event that a transaction from `horizon` on writes, and after all others.
+    pub fn before(horizon: i64) -> Self {
+        Self { transaction: horizon - 1, id: EventId::from_uuid(Uuid::max()) }
+    }
+}
+
 /// Its columns as the database has them.
 pub(crate) struct Stored {
     pub(crate) id: Uuid,
@@ -75,15 +82,19 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) id: Vec<Uuid>,
     pub(crate) kind: Vec<&'static str>,
     pub(crate) data: Vec<&'a str>,
+    pub(crate) depth: Vec<i16>,
 }
 
 impl<'a> EventColumns<'a> {
-    pub(crate) fn of(events: &'a [NewEvent]) -> Self {
-        Self {
-            id: events.iter().map(|event| event.id.uuid()).collect(),
-            kind: events.iter().map(|event| event.kind.as_str()).collect(),
-            data: events.iter().map(|event| event.data.as_str()).collect(),
+    pub(crate) fn of(events: impl IntoIterator<Item = &'a NewEvent>) -> Self {
+        let mut columns = Self { id: Vec::new(), kind: Vec::new(), data: Vec::new(), depth: Vec::new() };
+        for NewEvent { id, kind, data, depth } in events {
+            columns.id.push(id.uuid());
+            columns.kind.push(kind.as_str());
+            columns.data.push(data);
+            columns.depth.push(*depth);
         }
+        columns
     }
 }
 
@@ -107,7 +118,8 @@ impl Store {
         Ok(())
     }
 
-    /// Events of a workspace, the last ones written first, from before `before` on; of some types where they are named.
+    /// Events of a workspace, the last ones written first, from before `before` on; of some types, and from some time,
+    /// where they are named.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -115,6 +127,8 @@ impl Store {
         &self,
         workspace: WorkspaceId,
         kinds: Option<&[EventType]>,
+        from: Option<DateTime<Utc>>,
+        until: Option<DateTime<Utc>>,
         before: Option<EventPosition>,
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
@@ -124,12 +138,15 @@ impl Store {
             "select id, type as kind, at, data, depth, transaction from events
             where workspace_id = $1 and ($2::text[] is null or type = any($2))
                 and ($3::bigint is null or (transaction, id) < ($3, $4::uuid))
+                and ($6::timestamptz is null or at >= $6) and ($7::timestamptz is null or at < $7)
             order by transaction desc, id desc limit $5",
             workspace.uuid(),
             kinds.as_deref() as Option<&[&str]>,
             before.map(|before| before.transaction),
             before.map(|before| before.id.uuid()),
             i64::from(limit),
+            from,
+            until,
         );
         Ok(events.fetch_all(&self.pool).await?.into_iter().map(EventRow::from).collect())
     }
@@ -198,6 +215,6 @@ impl Store {
     }
 }
 
-fn names_of(kinds: &[EventType]) -> Vec<&'static str> {
+pub(crate) fn names_of(kinds: &[EventType]) -> Vec<&'static str> {
     kinds.iter().map(|kind| kind.as_str()).collect()
 }

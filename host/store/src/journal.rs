@@ -8,6 +8,7 @@ use armilla_domain::run::{Message, RunStatus};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::events::{EventColumns, NewEvent};
 use crate::{CLAIMS_WITHOUT_PROGRESS_MAX, Store, StoreError};
 
 /// Longer bodies lie in a table of their own, so that the journal stays small to scan.
@@ -32,6 +33,8 @@ pub struct Append {
     pub abandoned: Vec<RunId>,
     /// The decisions that the run waits for now, where they have changed: all of them.
     pub approvals: Option<Vec<Asked>>,
+    /// What is told of it.
+    pub events: Vec<NewEvent>,
 }
 
 /// What becomes of a run after an append.
@@ -75,7 +78,7 @@ pub struct RunEnd {
 }
 
 /// A decision that a run waits for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Asked {
     /// Its id, where the visit has none yet.
     pub id: ApprovalId,
@@ -87,6 +90,8 @@ pub struct Asked {
     pub approvers: Vec<String>,
     /// Until when.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What is told where it was not asked before.
+    pub event: NewEvent,
 }
 
 /// Entries as columns, ready to be written.
@@ -203,6 +208,13 @@ impl Store {
         let mail: Vec<Mail> =
             each().map(|append| append.mail()).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         let asked = || each().flat_map(|append| append.approvals.iter().flatten().map(|asked| (append.run, asked)));
+        let told = || {
+            let of_runs = each().flat_map(|append| append.events.iter().map(|event| (append.run, None, event)));
+            of_runs.chain(asked().map(|(run, asked)| (run, Some(asked.id.uuid()), &asked.event)))
+        };
+        let tellers: Vec<Uuid> = told().map(|(run, _, _)| run.uuid()).collect();
+        let of_approvals: Vec<Option<Uuid>> = told().map(|(_, approval, _)| approval).collect();
+        let events = EventColumns::of(told().map(|(_, _, event)| event));
         let approvers =
             asked().map(|(_, asked)| serde_json::to_string(&asked.approvers)).collect::<Result<Vec<_>, _>>();
         let held = sqlx::query_scalar!(
@@ -221,7 +233,7 @@ impl Store {
                     retain_until = case when a.ends then now() + make_interval(secs => a.retain) end
                 from a
                 where runs.id = a.run and lease_epoch = a.epoch and journal_len = a.len and finished_at is null
-                returning runs.id, runs.workspace_id
+                returning runs.id, runs.workspace_id, runs.event_depth
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select e.run, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit,
@@ -256,6 +268,7 @@ impl Store {
                     as q(run, id, scope, step_id, visit, message, approvers, expires_at)
                 join held on held.id = q.run
                 on conflict (run_id, scope, step_id, visit) do nothing
+                returning approvals.id
             ), settled as (
                 update approvals set decided_at = now(),
                     status = case when expires_at <= now() then 'expired' else 'withdrawn' end
@@ -265,6 +278,19 @@ impl Store {
                         where q.run = approvals.run_id and q.scope = approvals.scope and q.step_id = approvals.step_id
                             and q.visit = approvals.visit
                     )
+                returning approvals.id, approvals.run_id, approvals.step_id, approvals.status, held.workspace_id, held.event_depth
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, held.workspace_id, e.type, e.data, e.depth
+                from unnest($40::uuid[], $41::uuid[], $42::text[], $43::text[], $44::smallint[], $45::uuid[])
+                    as e(run, id, type, data, depth, approval)
+                join held on held.id = e.run
+                where e.approval is null or e.approval in (select asked.id from asked)
+                union all
+                select new_event_id(), s.workspace_id, 'approval.decided', json_build_object(
+                    'approvalId', 'apr_' || replace(s.id::text, '-', ''), 'runId', 'run_' || replace(s.run_id::text, '-', ''),
+                    'stepId', s.step_id, 'status', s.status)::text, s.event_depth
+                from settled s
             )
             select id as "id!" from held"#,
             &runs,
@@ -309,6 +335,12 @@ impl Store {
             &each().filter(|append| append.approvals.is_some()).map(|append| append.run.uuid()).collect::<Vec<_>>(),
             CLAIMS_WITHOUT_PROGRESS_MAX,
             &ends().map(|end| end.and_then(|end| end.usage.as_deref())).collect::<Vec<_>>() as &[Option<&str>],
+            &tellers,
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
+            &events.depth,
+            &of_approvals as &[Option<Uuid>],
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

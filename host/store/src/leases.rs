@@ -56,6 +56,10 @@ pub struct LeasedRun {
     pub journal_bytes: i64,
     /// How often it was taken up since its last append, this time counted.
     pub claims: i32,
+    /// How many events and runs in turn led to it.
+    pub event_depth: i16,
+    /// Whether it was waiting, and that is known, as far as anybody was told.
+    pub was_waiting: bool,
 }
 
 /// A leased run's columns as the database has them.
@@ -76,6 +80,8 @@ struct Leased {
     concurrency_key: Option<String>,
     admitted: bool,
     leased_at: DateTime<Utc>,
+    event_depth: i16,
+    was_waiting: bool,
 }
 
 impl From<Leased> for LeasedRun {
@@ -97,6 +103,8 @@ impl From<Leased> for LeasedRun {
             journal_len: row.journal_len,
             journal_bytes: row.journal_bytes,
             claims: row.claims,
+            event_depth: row.event_depth,
+            was_waiting: row.was_waiting,
         }
     }
 }
@@ -139,7 +147,8 @@ impl Store {
                 due_at = now() + make_interval(secs => $2), status = case when status = 'queued' then 'running' else status end
             from taken where runs.id = taken.id
             returning runs.id, workspace_id, workflow_id, workflow_version, first_version, lease_epoch, traceparent, journal_len,
-                journal_bytes, claims, parent_run, depth, concurrency_key, admitted,
+                journal_bytes, claims, parent_run, depth, concurrency_key, admitted, event_depth,
+                status = 'waiting' as "was_waiting!",
                 coalesce(started_at, created_at) as "started_at!", now() as "leased_at!""#,
             lease.owner,
             lease.duration.as_secs_f64(),

@@ -4,6 +4,7 @@ use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::run::{ChildOf, RunStatus};
 use chrono::{DateTime, Utc};
 
+use crate::events::{EventColumns, NewEvent};
 use crate::journal::{INLINE_BODY_BYTES_MAX, Rows};
 use crate::line::{Line, lock_line};
 use crate::retention::IDEMPOTENCY_HOURS;
@@ -36,6 +37,10 @@ pub struct NewRun<'a> {
     pub place_in_line: Option<PlaceInLine>,
     /// What keeps a repeated request from starting another one.
     pub idempotency: Option<Idempotency<'a>>,
+    /// How many events and runs in turn led to it.
+    pub event_depth: i16,
+    /// What is told of it.
+    pub events: &'a [NewEvent],
 }
 
 /// Where only so many runs go on at once.
@@ -336,6 +341,7 @@ async fn insert_run<'c>(executor: impl sqlx::PgExecutor<'c>, new: &NewRun<'_>) -
     let Rows { at, kind, scope, step, visit, body } = new.entries;
     let status = if new.lease.is_some() { RunStatus::Running } else { RunStatus::Queued };
     let place = new.place_in_line.as_ref();
+    let events = EventColumns::of(new.events);
     let admitted = sqlx::query_scalar!(
         r#"with going as (
             select $18::text is null or (
@@ -356,11 +362,11 @@ async fn insert_run<'c>(executor: impl sqlx::PgExecutor<'c>, new: &NewRun<'_>) -
         ), made as (
             insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len, lease_epoch,
                 lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins, concurrency_key,
-                concurrency_max, admitted, parent_run, depth)
+                concurrency_max, admitted, parent_run, depth, event_depth)
             select $1, $2, w.id, $4, $4, $5, cardinality($10::text[]), case when $6::uuid is null then 0 else 1 end,
                 $6, case when going.has_room then now() + make_interval(secs => $7) end, $8, $8, $9,
                 (select coalesce(sum(octet_length(e.body)), 0) from unnest($15::text[]) as e(body)), $17, $18, $19,
-                going.has_room, $21, $22
+                going.has_room, $21, $22, $26
             from workflows w, going
             where w.id = $3 and w.workspace_id = $2 and w.deleted_at is null and (going.has_room or not $20)
                 and ($21::uuid is null or exists (select from runs p where p.id = $21 and p.finished_at is null))
@@ -377,6 +383,9 @@ async fn insert_run<'c>(executor: impl sqlx::PgExecutor<'c>, new: &NewRun<'_>) -
             insert into journal_bodies (run_id, seq, body)
             select made.id, e.n, e.body from made, unnest($15::text[]) with ordinality as e(body, n)
             where octet_length(e.body) > $16
+        ), told as (
+            insert into events (id, workspace_id, type, data, depth)
+            select e.id, $2, e.type, e.data, $26 from made, unnest($27::uuid[], $28::text[], $29::text[]) as e(id, type, data)
         )
         select admitted from made"#,
         new.id.uuid(),
@@ -404,6 +413,10 @@ async fn insert_run<'c>(executor: impl sqlx::PgExecutor<'c>, new: &NewRun<'_>) -
         new.idempotency.map(|idempotency| idempotency.key),
         new.idempotency.map(|idempotency| idempotency.digest),
         IDEMPOTENCY_HOURS,
+        new.event_depth,
+        &events.id,
+        &events.kind as &[&str],
+        &events.data as &[&str],
     );
     Ok(admitted.fetch_optional(executor).await?)
 }

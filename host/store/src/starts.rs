@@ -5,6 +5,7 @@ use armilla_domain::run::RunStatus;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::events::{EventColumns, NewEvent};
 use crate::journal::{INLINE_BODY_BYTES_MAX, Rows};
 use crate::{Lease, Store, StoreError};
 
@@ -31,6 +32,10 @@ pub struct PlainRun {
     pub entries: Rows,
     /// The components that it stays on, by digest, where it uses any.
     pub plugins: Option<Vec<String>>,
+    /// How many events and runs in turn led to it.
+    pub event_depth: i16,
+    /// What is told of it.
+    pub events: Vec<NewEvent>,
 }
 
 impl PlainRun {
@@ -59,12 +64,13 @@ impl Store {
     async fn start_one(&self, run: &PlainRun) -> Result<Vec<Uuid>, StoreError> {
         let rows = &run.entries;
         let seqs: Vec<i32> = (1..=rows.len() as i32).collect();
+        let events = EventColumns::of(&run.events);
         let made = sqlx::query_scalar!(
             r#"with made as (
                 insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len, lease_epoch,
-                    lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins)
+                    lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins, event_depth)
                 select $1, $2, w.id, $4, $4, $6, $7, case when $8::uuid is null then 0 else 1 end, $8,
-                    now() + make_interval(secs => $9), $10, $10, $11, $12, $13
+                    now() + make_interval(secs => $9), $10, $10, $11, $12, $13, $21
                 from workflows w
                 where w.id = $3 and w.workspace_id = $2 and w.deleted_at is null and (w.version = $4 or not $5)
                 on conflict (id) do nothing
@@ -74,6 +80,10 @@ impl Store {
                 select made.id, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body from made, unnest($14::int[],
                     $15::timestamptz[], $16::text[], $17::text[], $18::text[], $19::int[], $20::text[])
                     as e(seq, at, kind, scope, step_id, visit, body)
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, $2, e.type, e.data, $21
+                from made, unnest($22::uuid[], $23::text[], $24::text[]) as e(id, type, data)
             )
             select id from made"#,
             run.id.uuid(),
@@ -96,6 +106,10 @@ impl Store {
             &rows.step as &[Option<String>],
             &rows.visit as &[Option<i32>],
             &rows.body,
+            run.event_depth,
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
         );
         Ok(made.fetch_all(&self.pool).await?)
     }
@@ -107,21 +121,23 @@ impl Store {
         let seqs: Vec<i32> = rows().flat_map(|rows| 1..=rows.len() as i32).collect();
         let plugins = each().map(|run| run.plugins.as_ref().map(serde_json::to_string).transpose());
         let plugins: Result<Vec<Option<String>>, _> = plugins.collect();
+        let tellers: Vec<Uuid> = each().flat_map(|run| vec![run.id.uuid(); run.events.len()]).collect();
+        let events = EventColumns::of(each().flat_map(|run| &run.events));
         let made = sqlx::query_scalar!(
             r#"with a as (
                 select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::text[], $7::uuid[], $8::float8[],
-                    $9::timestamptz[], $10::text[], $11::int[], $12::bigint[], $13::text[])
-                    as a(id, workspace, workflow, version, newest, status, owner, lease, started_at, traceparent, len, bytes, plugins)
+                    $9::timestamptz[], $10::text[], $11::int[], $12::bigint[], $13::text[], $23::smallint[])
+                    as a(id, workspace, workflow, version, newest, status, owner, lease, started_at, traceparent, len, bytes, plugins, depth)
             ), made as (
                 insert into runs (id, workspace_id, workflow_id, workflow_version, first_version, status, journal_len, lease_epoch,
-                    lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins)
+                    lease_owner, due_at, created_at, started_at, traceparent, journal_bytes, plugins, event_depth)
                 select a.id, a.workspace, w.id, a.version, a.version, a.status, a.len, case when a.owner is null then 0 else 1 end,
                     a.owner, now() + make_interval(secs => a.lease), a.started_at, a.started_at, a.traceparent, a.bytes,
-                    case when a.plugins is not null then array(select jsonb_array_elements_text(a.plugins::jsonb)) end
+                    case when a.plugins is not null then array(select jsonb_array_elements_text(a.plugins::jsonb)) end, a.depth
                 from a join workflows w on w.id = a.workflow and w.workspace_id = a.workspace and w.deleted_at is null
                     and (w.version = a.version or not a.newest)
                 on conflict (id) do nothing
-                returning id
+                returning id, workspace_id
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select e.run, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit,
@@ -134,6 +150,11 @@ impl Store {
                 select e.run, e.seq, e.body from unnest($14::uuid[], $15::int[], $21::text[]) as e(run, seq, body)
                 join made on made.id = e.run
                 where octet_length(e.body) > $22
+            ), told as (
+                insert into events (id, workspace_id, type, data, depth)
+                select e.id, made.workspace_id, e.type, e.data, e.depth
+                from unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::smallint[]) as e(run, id, type, data, depth)
+                join made on made.id = e.run
             )
             select id from made"#,
             &each().map(|run| run.id.uuid()).collect::<Vec<_>>(),
@@ -158,6 +179,12 @@ impl Store {
             &rows().flat_map(|rows| rows.visit.iter().copied()).collect::<Vec<_>>() as &[Option<i32>],
             &rows().flat_map(|rows| rows.body.iter().map(String::as_str)).collect::<Vec<_>>() as &[&str],
             INLINE_BODY_BYTES_MAX,
+            &each().map(|run| run.event_depth).collect::<Vec<_>>(),
+            &tellers,
+            &events.id,
+            &events.kind as &[&str],
+            &events.data as &[&str],
+            &events.depth,
         );
         Ok(made.fetch_all(&self.pool).await?)
     }

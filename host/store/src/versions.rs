@@ -1,8 +1,11 @@
 //! Versions of workflows: made, and read again. A version never changes, and none is taken away.
 
-use armilla_domain::id::{WorkflowId, WorkspaceId};
+use armilla_domain::event::EventType;
+use armilla_domain::id::{EventId, WorkflowId, WorkspaceId};
 use chrono::{DateTime, Utc};
 
+use crate::event_cursors::{EventConsumer, start_cursor};
+use crate::events::names_of;
 use crate::{Store, StoreError};
 
 /// Versions of one workflow: a change every hour for a year.
@@ -36,6 +39,8 @@ pub struct NewDefinition<'a> {
     pub warnings: &'a str,
     /// The earlier version that it is taken from.
     pub restored_from: Option<i32>,
+    /// The types of events that start runs of it, where any do.
+    pub on_events: Option<&'a [EventType]>,
 }
 
 /// What became of a workflow that was to be changed.
@@ -103,18 +108,25 @@ pub struct WorkflowVersionSummaryRow {
 
 impl Store {
     /// Changes a workflow. Of changes at the same time each sees what the one before it left, so every definition gets a
-    /// version of its own. `None` where there is no such workflow that somebody made.
+    /// version of its own. `None` where there is no such workflow that somebody made. Where something changed, it is told under `event`.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn revise_workflow(&self, revision: &Revision<'_>) -> Result<Option<Revised>, StoreError> {
+    pub async fn revise_workflow(
+        &self,
+        revision: &Revision<'_>,
+        event: EventId,
+    ) -> Result<Option<Revised>, StoreError> {
         let new = revision.definition;
+        let on_events = new.and_then(|new| new.on_events).map(names_of);
+        let horizon = self.event_horizon().await?;
+        let mut transaction = self.pool.begin().await?;
         // What `current` reads is what the row holds once it is locked, not what it held when the statement began.
         let row = sqlx::query!(
             r#"with current as (
                 select id, version, name, description, $6::text is not null
                     and ($8::int is not null or definition_digest is distinct from sha256(convert_to($6, 'UTF8')))
-                    as is_new
+                    as is_new, updated_at
                 from workflows where id = $1 and workspace_id = $2 and deleted_at is null and origin is null
                 for no key update
             ), changed as (
@@ -123,6 +135,7 @@ impl Store {
                     description = case when $4 then $5 else c.description end,
                     version = case when c.is_new then c.version + 1 else c.version end,
                     definition_digest = case when c.is_new then sha256(convert_to($6, 'UTF8')) else w.definition_digest end,
+                    on_events = case when c.is_new then $12 else w.on_events end,
                     updated_at = case when c.is_new or $3 <> c.name or ($4 and $5 is distinct from c.description)
                         then clock_timestamp() else w.updated_at end
                 from current c
@@ -133,6 +146,11 @@ impl Store {
                     (workflow_id, version, definition, warnings, restored_from, created_by, created_at)
                 select $1, changed.version, $6, $7, $8, $10, changed.updated_at
                 from changed, current where current.is_new
+            ), told as (
+                insert into events (id, workspace_id, type, data)
+                select $13, $2, $14, json_build_object('workflowId', 'wf_' || replace(current.id::text, '-', ''),
+                    'name', changed.name, 'version', changed.version, 'by', $10::text)::text
+                from changed, current where changed.updated_at <> current.updated_at
             )
             select current.version as newest, current.is_new as "is_new!", changed.name as "name?",
                 changed.description as "description?", changed.version as "version?", changed.created_at as "created_at?",
@@ -149,8 +167,15 @@ impl Store {
             revision.expected,
             revision.by,
             WORKFLOW_VERSIONS_MAX,
+            on_events.as_deref() as Option<&[&str]>,
+            event.uuid(),
+            EventType::WorkflowUpdated.as_str(),
         );
-        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let Some(row) = row.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+        if on_events.is_some() {
+            start_cursor(&mut transaction, EventConsumer::Triggers, revision.workspace, horizon).await?;
+        }
+        transaction.commit().await?;
         Ok(Some(match (row.name, row.version, row.created_at, row.updated_at) {
             (Some(name), Some(version), Some(created_at), Some(updated_at)) => {
                 let (description, is_new) = (row.description, row.is_new);

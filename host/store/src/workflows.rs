@@ -1,9 +1,12 @@
 //! Workflows and their versions.
 
+use armilla_domain::event::EventType;
 use armilla_domain::id::{WorkflowId, WorkspaceId};
 use chrono::{DateTime, Utc};
 
-use crate::{Store, StoreError};
+use crate::event_cursors::{EventConsumer, start_cursor};
+use crate::events::names_of;
+use crate::{NewEvent, Store, StoreError};
 
 /// A workflow to be.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct NewWorkflow<'a> {
     pub warnings: &'a str,
     /// Who makes it.
     pub by: &'a str,
+    /// The types of events that start runs of it, where any do.
+    pub on_events: Option<&'a [EventType]>,
 }
 
 /// A workflow at its newest version.
@@ -52,16 +57,21 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn create_workflow(&self, new: NewWorkflow<'_>) -> Result<WorkflowRow, StoreError> {
+    pub async fn create_workflow(&self, new: NewWorkflow<'_>, event: &NewEvent) -> Result<WorkflowRow, StoreError> {
+        let on_events = new.on_events.map(names_of);
+        let horizon = self.event_horizon().await?;
+        let mut transaction = self.pool.begin().await?;
         let made = sqlx::query!(
             r#"with workspace as (insert into workspaces (id) values ($2) on conflict do nothing),
             made as (
-                insert into workflows (id, workspace_id, name, description, version, definition_digest)
-                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')))
+                insert into workflows (id, workspace_id, name, description, version, definition_digest, on_events)
+                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')), $8)
                 returning created_at, updated_at
             ), version as (
                 insert into workflow_versions (workflow_id, version, definition, warnings, created_by)
                 values ($1, 1, $5, $6, $7)
+            ), told as (
+                insert into events (id, workspace_id, type, data) values ($9, $2, $10, $11)
             )
             select created_at as "created_at!", updated_at as "updated_at!" from made"#,
             new.id.uuid(),
@@ -71,9 +81,17 @@ impl Store {
             new.definition,
             new.warnings,
             new.by,
+            on_events.as_deref() as Option<&[&str]>,
+            event.id.uuid(),
+            event.kind.as_str(),
+            event.data,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
+        if on_events.is_some() {
+            start_cursor(&mut transaction, EventConsumer::Triggers, new.workspace, horizon).await?;
+        }
+        transaction.commit().await?;
         Ok(WorkflowRow {
             id: new.id,
             name: new.name.to_owned(),
@@ -226,13 +244,27 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn delete_workflow(&self, workspace: WorkspaceId, id: WorkflowId) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
-            "update workflows set deleted_at = now()
-            where id = $1 and workspace_id = $2 and deleted_at is null and origin is null",
+    pub async fn delete_workflow(
+        &self,
+        workspace: WorkspaceId,
+        id: WorkflowId,
+        event: &NewEvent,
+    ) -> Result<bool, StoreError> {
+        let deleted = sqlx::query_scalar!(
+            r#"with deleted as (
+                update workflows set deleted_at = now()
+                where id = $1 and workspace_id = $2 and deleted_at is null and origin is null
+                returning id
+            ), told as (
+                insert into events (id, workspace_id, type, data) select $3, $2, $4, $5 from deleted
+            )
+            select count(*) as "deleted!" from deleted"#,
             id.uuid(),
             workspace.uuid(),
+            event.id.uuid(),
+            event.kind.as_str(),
+            event.data,
         );
-        Ok(done.execute(&self.pool).await?.rows_affected() == 1)
+        Ok(deleted.fetch_one(&self.pool).await? == 1)
     }
 }

@@ -64,6 +64,8 @@ impl Bench {
             parent: None,
             place_in_line,
             idempotency: None,
+            event_depth: 0,
+            events: &[],
         };
         assert!(matches!(self.store.start_run(&new).await.unwrap(), Started::Yes { .. }));
         id
@@ -108,6 +110,7 @@ fn end_of(run: RunId, epoch: i64, journal_len: i32, output: Value) -> Append {
         consumed: Vec::new(),
         abandoned: Vec::new(),
         approvals: None,
+        events: Vec::new(),
     }
 }
 

@@ -169,6 +169,7 @@ const fn code_of(error: &EgressError) -> &'static str {
         EgressError::Setup { .. } => "webhook.setup",
         EgressError::BadUrl { .. } => "webhook.url",
         EgressError::RefusedAddress { .. } => "webhook.refused_address",
+        EgressError::RefusedPort { .. } => "webhook.refused_port",
         EgressError::Timeout { .. } => "webhook.timeout",
         EgressError::Connect { .. } => "webhook.connect",
         EgressError::Tls { .. } => "webhook.tls",

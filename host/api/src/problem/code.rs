@@ -95,6 +95,7 @@ codes! {
     ScheduleTooManyQueued, "schedule.too_many_queued", CONFLICT, "As many occurrences wait as may.";
     ScheduleNotStarted, "schedule.not_started", CONFLICT, "The schedule's run could not be started.";
     ApprovalNotFound, "approval.not_found", NOT_FOUND, "There is no such approval.";
+    EventTypeNotFound, "event_type.not_found", NOT_FOUND, "There are no such events.";
     EventNotFound, "event.not_found", NOT_FOUND, "There is no such event, or it is too old to be kept.";
     ApprovalClosed, "approval.closed", CONFLICT, "The approval is not open any more.";
     ApprovalRole, "approval.role", FORBIDDEN, "The caller's role does not decide this approval.";

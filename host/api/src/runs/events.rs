@@ -34,7 +34,7 @@ const AWAY_PAUSE: Duration = Duration::from_secs(2);
 /// Entries read at once: with the largest outputs some tens of MiB.
 const EVENTS_READ_MAX: u32 = 32;
 /// How often a stream that has nothing to say shows that it is there: proxies cut what is silent for longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Somebody else may have gone away by then.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);
 

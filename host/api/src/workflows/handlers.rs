@@ -86,6 +86,6 @@ pub(crate) async fn delete_workflow(
     Member(caller): Member,
     path: PathText,
 ) -> Result<StatusCode, Problem> {
-    state.engine.delete_workflow(caller.workspace, path.id(Code::WorkflowNotFound)?).await?;
+    state.engine.delete_workflow(caller.workspace, path.id(Code::WorkflowNotFound)?, &caller.subject).await?;
     Ok(StatusCode::NO_CONTENT)
 }

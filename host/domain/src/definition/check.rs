@@ -7,15 +7,15 @@ use serde_json::Value;
 use super::fields::{Fields, Findings, kind_of};
 use super::step::Reader;
 use super::{
-    Concurrency, InputSchema, Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, RESERVED_NAMES, Retention, Workflow,
-    flow, variables,
+    Concurrency, InputSchema, Known, MAIN_LIST, MAX_STEPS_DEFAULT, MAX_STEPS_MAX, OnEvent, RESERVED_NAMES, Retention,
+    Workflow, flow, variables,
 };
 use crate::fault::{Fault, pointer};
 use crate::template::Templates;
 
-const FIELDS: [&str; 8] =
-    ["steps", "inputSchema", "output", "timeout", "maxSteps", "retry", "concurrency", "retention"];
-const FIELDS_NOT_YET: [&str; 2] = ["onEvent", "schedule"];
+const FIELDS: [&str; 9] =
+    ["steps", "inputSchema", "output", "timeout", "maxSteps", "retry", "concurrency", "retention", "onEvent"];
+const FIELDS_NOT_YET: [&str; 1] = ["schedule"];
 
 /// A definition that may run, and what its author should look at nevertheless.
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ pub fn check(definition: &Value, known: &Known, templates: &Templates) -> Result
     let output = read_output(fields, templates, &mut findings);
     let concurrency = Concurrency::read(fields, templates, &mut findings);
     let retention = Retention::read(fields, &mut findings);
+    let on_event = OnEvent::read(fields, templates, &mut findings);
 
     let mut reader = Reader::new(templates, default_retry, &mut findings);
     match object.get("steps") {
@@ -68,6 +69,7 @@ pub fn check(definition: &Value, known: &Known, templates: &Templates) -> Result
         max_steps,
         concurrency,
         retention,
+        on_event,
         by_id,
     };
     flow::resolve(&mut workflow, &read.targets, &mut findings);

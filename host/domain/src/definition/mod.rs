@@ -12,6 +12,7 @@ mod flow;
 mod input_schema;
 mod kinds;
 mod limits;
+mod on_event;
 mod output_schema;
 mod step;
 mod variables;
@@ -30,6 +31,7 @@ pub use kinds::{
     OnTimeout, Parallel, StepKind, Switch, Target, ToolStep, Wait, WorkflowStep,
 };
 pub use limits::{CONCURRENCY_KEY_CHARS_MAX, CONCURRENCY_MAX, Concurrency, OnLimit, Retention};
+pub use on_event::OnEvent;
 pub use output_schema::OutputSchema;
 pub use waits::check_event_name;
 
@@ -91,6 +93,8 @@ pub struct Workflow {
     pub concurrency: Option<Concurrency>,
     /// How long ended runs are kept.
     pub retention: Retention,
+    /// Which events start runs.
+    pub on_event: Option<OnEvent>,
     by_id: HashMap<String, StepIndex>,
 }
 

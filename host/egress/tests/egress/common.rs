@@ -1,17 +1,23 @@
 //! Servers of one behaviour each, and the requests to them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use armilla_egress::{Egress, EgressPolicy, HeaderMap, Method, OutboundRequest};
+use armilla_egress::{Egress, EgressPolicy, HeaderMap, IpNet, Method, OutboundRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How many bytes of an answer the tests take.
 pub(crate) const LIMIT: usize = 1_000;
 
+/// Lets these networks through; an address alone is a network of one.
+pub(crate) fn allowing(nets: &[&str]) -> EgressPolicy {
+    let net = |text: &&str| text.parse().unwrap_or_else(|_| IpNet::from(text.parse::<IpAddr>().unwrap()));
+    EgressPolicy { allowed: nets.iter().map(net).collect() }
+}
+
 pub(crate) fn open() -> Egress {
-    Egress::new(EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()] }).unwrap()
+    Egress::new(allowing(&["127.0.0.0/8", "::1"])).unwrap()
 }
 
 pub(crate) fn closed() -> Egress {
@@ -35,7 +41,14 @@ where
     F: Fn(TcpStream) -> Handled + Send + 'static,
     Handled: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), handle)
+}
+
+pub(crate) fn serve_on<F, Handled>(listener: TcpListener, handle: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> Handled + Send + 'static,
+    Handled: Future<Output = ()> + Send + 'static,
+{
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {

@@ -5,3 +5,7 @@
 mod answers;
 mod common;
 mod deliver;
+mod guard;
+mod names;
+mod nameserver;
+mod trap;

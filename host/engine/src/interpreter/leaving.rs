@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use armilla_domain::event::data::RunWaiting;
+use armilla_domain::event::{EventType, Told};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::RunStatus;
 use armilla_store::{LeasedRun, Line, StoreError};
@@ -64,6 +66,12 @@ impl Interpreter {
     pub(super) async fn park(mut self, due_at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
         let status = status_of_waiting(&self.state, self.run.admitted);
         debug!(run.id = %self.run.id, status = status.as_str(), "Run `{}` is let go until something happens", self.run.id);
+        // One that was only looked at waits on, and nobody needs to be told again.
+        if status == RunStatus::Waiting && !self.run.was_waiting {
+            let waiting = RunWaiting { run: self.pending.of_run(), until: due_at };
+            let told = Told::new(EventType::RunWaiting, &waiting);
+            self.pending.tell(told);
+        }
         self.append_and(Some(due_at)).await?;
         Ok(())
     }

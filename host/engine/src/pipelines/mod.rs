@@ -253,6 +253,7 @@ impl Engine {
             definition: &text,
             warnings: &serde_json::to_string(&checked.warnings).unwrap_or_default(),
             by,
+            on_events: None,
         };
         self.host.store.ensure_ad_hoc_workflow(row, origin).await?;
         info!(workflow.id = %id, workspace.id = %workspace, "Workflow `{id}` is there for runs of a {origin}");

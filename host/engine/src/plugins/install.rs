@@ -8,7 +8,7 @@ use armilla_domain::id::WorkspaceId;
 use armilla_registry::PullError;
 use armilla_registry::signature::{Signature, SignatureError};
 use armilla_sandbox::{LoadFault, PluginDescription};
-use armilla_store::{NewEvent, NewPluginVersion, StoreError};
+use armilla_store::{NewPluginVersion, StoreError};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -117,12 +117,6 @@ pub enum InstallError {
 }
 
 impl Host {
-    /// Something that nothing but a caller brought about.
-    pub(crate) fn event(&self, kind: EventType, data: &serde_json::Value) -> NewEvent {
-        let id = self.event_ids.next(self.unix_millis(), self.chance.bytes());
-        NewEvent { id, kind, data: data.to_string(), depth: 0 }
-    }
-
     /// Makes a version of a component, and tells of it either way.
     pub(super) async fn install(&self, install: Install) -> Result<Installed, InstallError> {
         let (workspace, source) = (install.workspace, install.source.clone());

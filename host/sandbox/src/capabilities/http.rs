@@ -188,7 +188,7 @@ impl State {
                 let capability = format!("egress:{host}");
                 self.refused(Denial { message: format!("`{capability}` is not permitted: {text}"), capability })
             }
-            EgressError::BadUrl { .. } => HttpError::InvalidRequest(text),
+            EgressError::BadUrl { .. } | EgressError::RefusedPort { .. } => HttpError::InvalidRequest(text),
             EgressError::Timeout { .. } => HttpError::Timeout(text),
             EgressError::AnswerTooLarge { .. } => HttpError::TooLarge(text),
             EgressError::Setup { .. }

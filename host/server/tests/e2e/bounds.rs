@@ -39,6 +39,8 @@ async fn a_run_that_stopped_three_hosts_is_paused_until_somebody_resumes_it() {
         parent: None,
         place_in_line: None,
         idempotency: None,
+        event_depth: 0,
+        events: &[],
     };
     assert_eq!(store.start_run(&run).await.unwrap(), Started::Yes { admitted: true });
     // Hosts that take it up, one after the other, and die of it.

@@ -202,6 +202,8 @@ async fn queue(store: &Store, workspace: WorkspaceId, workflow: &str, n: u16) ->
         parent: None,
         place_in_line: None,
         idempotency: None,
+        event_depth: 0,
+        events: &[],
     };
     assert_eq!(store.start_run(&run).await.unwrap(), Started::Yes { admitted: true });
     id

@@ -39,7 +39,7 @@ impl Store {
         by: &str,
         events: &[NewEvent],
     ) -> Result<Option<GrantRow>, StoreError> {
-        let EventColumns { id, kind, data } = EventColumns::of(events);
+        let EventColumns { id, kind, data, .. } = EventColumns::of(events);
         let row = sqlx::query!(
             "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing),
             made as (

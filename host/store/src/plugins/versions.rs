@@ -53,7 +53,7 @@ impl Store {
         if let Some(existing) = self.plugin_version_of(new.workspace, new.name, new.digest).await? {
             return Ok(existing);
         }
-        let EventColumns { id, kind, data } = EventColumns::of(events);
+        let EventColumns { id, kind, data, .. } = EventColumns::of(events);
         let added = sqlx::query!(
             r#"with workspace as (insert into workspaces (id) values ($1) on conflict do nothing),
             plugin as (
@@ -164,7 +164,7 @@ impl Store {
         by: &str,
         events: &[NewEvent],
     ) -> Result<bool, StoreError> {
-        let EventColumns { id, kind, data } = EventColumns::of(events);
+        let EventColumns { id, kind, data, .. } = EventColumns::of(events);
         let moved = sqlx::query_scalar!(
             r#"with moved as (
                 update plugins p set active_version = $3, updated_at = now()
@@ -225,7 +225,7 @@ impl Store {
         enabled: bool,
         events: &[NewEvent],
     ) -> Result<bool, StoreError> {
-        let EventColumns { id, kind, data } = EventColumns::of(events);
+        let EventColumns { id, kind, data, .. } = EventColumns::of(events);
         let set = sqlx::query_scalar!(
             r#"with set_ as (
                 update plugins set enabled = $3, updated_at = now() where workspace_id = $1 and name = $2 returning name
@@ -283,7 +283,7 @@ impl Store {
         name: &str,
         events: &[NewEvent],
     ) -> Result<bool, StoreError> {
-        let EventColumns { id, kind, data } = EventColumns::of(events);
+        let EventColumns { id, kind, data, .. } = EventColumns::of(events);
         let deleted = sqlx::query_scalar!(
             r#"with gone as (
                 delete from plugins where workspace_id = $1 and name = $2 returning name

@@ -1,0 +1,484 @@
+//! What events tell: one type for each, whose JSON Schema is served. Fields are only ever added.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::EventType;
+use crate::id::{ApprovalId, RunId, WebhookId, WorkflowId};
+use crate::journal::{Failure, Usage};
+
+/// Bytes of an output, as JSON, that an event carries; a longer one is left out and said to be. Receivers expect some KiB, and whoever wants
+/// more asks the API.
+pub const EVENT_OUTPUT_BYTES_MAX: usize = 8 * 1024;
+
+/// Which run an event is of.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OfRun {
+    /// The run.
+    #[schemars(with = "String")]
+    pub run_id: RunId,
+    /// Its workflow.
+    #[schemars(with = "String")]
+    pub workflow_id: WorkflowId,
+    /// The version of the workflow that the run is on.
+    pub workflow_version: i32,
+}
+
+/// Which step of a run an event is of.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OfStep<'a> {
+    /// The run.
+    #[serde(flatten)]
+    pub run: &'a OfRun,
+    /// The step's id.
+    pub step_id: &'a str,
+    /// The list in which the step runs; empty for the main line.
+    pub scope: &'a str,
+    /// Which execution of the step, from 1.
+    pub visit: u32,
+}
+
+/// An output, where it is short enough.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// The output; absent where there is none or it is too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Anything")]
+    pub output: Option<Box<RawValue>>,
+    /// Bytes of the output as JSON, where it is too long to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_omitted_bytes: Option<u64>,
+}
+
+impl Output {
+    /// Of a value.
+    pub fn of(value: &Value) -> Self {
+        let text = value.to_string();
+        if text.len() > EVENT_OUTPUT_BYTES_MAX {
+            return Self { output: None, output_omitted_bytes: Some(text.len() as u64) };
+        }
+        Self { output: RawValue::from_string(text).ok(), output_omitted_bytes: None }
+    }
+}
+
+/// Why something ended badly.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Error<'a> {
+    /// The step where it arose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<&'a str>,
+    /// Stable and dotted.
+    pub code: &'a str,
+    /// For people.
+    pub message: &'a str,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+impl<'a> From<&'a Failure> for Error<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        let Failure { step_id, code, message, attempts, evidence: _ } = failure;
+        Self { step_id: step_id.as_deref(), code, message, attempts: *attempts }
+    }
+}
+
+/// Any JSON, said out loud: a schema that says nothing is not read by everybody.
+struct Anything;
+
+impl JsonSchema for Anything {
+    fn schema_name() -> Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["object", "array", "string", "number", "boolean", "null"] })
+    }
+}
+
+/// An object with any fields.
+type Object = BTreeMap<String, Anything>;
+
+/// `run.started`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStarted<'a> {
+    /// The run.
+    #[serde(flatten)]
+    pub run: &'a OfRun,
+    /// The run that waits for this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub parent_run_id: Option<RunId>,
+    /// The run that this one takes up from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub forked_from: Option<RunId>,
+}
+
+/// `run.waiting`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunWaiting<'a> {
+    /// The run.
+    #[serde(flatten)]
+    pub run: &'a OfRun,
+    /// When it goes on of itself; absent where only a message wakes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// `run.succeeded`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSucceeded<'a> {
+    /// The run.
+    #[serde(flatten)]
+    pub run: &'a OfRun,
+    /// What it answers.
+    #[serde(flatten)]
+    pub output: Output,
+    /// Tokens of its agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Tokens>")]
+    pub usage: Option<Usage>,
+    /// Milliseconds since its beginning.
+    pub duration_ms: u64,
+}
+
+/// `run.failed`, `run.cancelled` and `run.timed_out`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunEndedBadly<'a> {
+    /// The run.
+    #[serde(flatten)]
+    pub run: &'a OfRun,
+    /// Why.
+    pub error: Error<'a>,
+    /// Milliseconds since its beginning.
+    pub duration_ms: u64,
+}
+
+/// Tokens of agents, as they count them.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "stands for the journal's type in schemas")]
+struct Tokens {
+    /// Read by the model.
+    input_tokens: u64,
+    /// Written by the model.
+    output_tokens: u64,
+    /// What that cost, in millionths of a US dollar.
+    cost_micros: Option<u64>,
+}
+
+/// `step.succeeded` and `step.failed`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepEnded<'a> {
+    /// The step.
+    #[serde(flatten)]
+    pub step: OfStep<'a>,
+    /// What kind of step, as the definition's `type` says it.
+    pub r#type: &'a str,
+    /// The attempt that did it, from 1; 0 where nothing was called.
+    pub attempt: u32,
+    /// Wall-clock milliseconds of that attempt; absent where nothing was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Why, where it ended badly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error<'a>>,
+}
+
+/// `agent.completed` and `agent.failed`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentEnded<'a> {
+    /// The step that asked it.
+    #[serde(flatten)]
+    pub step: OfStep<'a>,
+    /// The agent that the step names.
+    pub agent_id: &'a str,
+    /// The one that stood in for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<&'a str>,
+    /// What it answered.
+    #[serde(flatten)]
+    pub output: Output,
+    /// Tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Tokens>")]
+    pub usage: Option<Usage>,
+    /// The version of its prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_version: Option<i32>,
+    /// Wall-clock milliseconds of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Why, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error<'a>>,
+}
+
+/// `tool.executed`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolExecuted<'a> {
+    /// The step that called it, or whose agent did.
+    #[serde(flatten)]
+    pub step: OfStep<'a>,
+    /// The tool.
+    pub tool: &'a str,
+    /// The plugin that brings it, where the call went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<&'a str>,
+    /// SHA-256 of the plugin's component, where the call went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<&'a str>,
+    /// Whether it went well.
+    pub ok: bool,
+    /// What it gave.
+    #[serde(flatten)]
+    pub output: Output,
+    /// Wall-clock milliseconds of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Why, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error<'a>>,
+}
+
+/// `approval.requested`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRequested<'a> {
+    /// The approval.
+    #[schemars(with = "String")]
+    pub approval_id: ApprovalId,
+    /// The step that asks.
+    #[serde(flatten)]
+    pub step: OfStep<'a>,
+    /// What is asked.
+    pub message: &'a str,
+    /// The roles that may decide.
+    pub approvers: &'a [String],
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// `approval.decided`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalDecided<'a> {
+    /// The approval.
+    #[schemars(with = "String")]
+    pub approval_id: ApprovalId,
+    /// The run that asked.
+    #[schemars(with = "String")]
+    pub run_id: RunId,
+    /// The step that asked.
+    pub step_id: &'a str,
+    /// `approved`, `denied`, `expired` or `withdrawn`.
+    pub status: &'a str,
+    /// Who decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'a str>,
+    /// What they said about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'a str>,
+}
+
+/// `workflow.created`, `workflow.updated` and `workflow.deleted`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowChanged<'a> {
+    /// The workflow.
+    #[schemars(with = "String")]
+    pub workflow_id: WorkflowId,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// Its newest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// Who did it.
+    pub by: &'a str,
+}
+
+/// The events about plugins; which fields there are depends on what happened.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginTold<'a> {
+    /// The plugin's name; absent where the component has told none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<&'a str>,
+    /// The version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// SHA-256 of the component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<&'a str>,
+    /// Where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'a str>,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'a str>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'a str>,
+    /// What it may touch from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Object>")]
+    pub grant: Option<&'a Value>,
+    /// What it wanted and was not granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<&'a [String]>,
+    /// The tool that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<&'a str>,
+    /// The run that called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub run_id: Option<RunId>,
+    /// The step that called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<&'a str>,
+}
+
+/// The events about prompts; which fields there are depends on what happened.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PromptTold<'a> {
+    /// The agent.
+    pub agent_id: &'a str,
+    /// The version; of an override, the one that it puts in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// SHA-256 of its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<&'a str>,
+    /// The label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<&'a str>,
+    /// The version that the label named before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<i32>,
+    /// The override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_id: Option<String>,
+    /// Until when it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Who did it; absent where time did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'a str>,
+}
+
+/// `webhook.failing` and `webhook.disabled`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookTold<'a> {
+    /// The webhook.
+    #[schemars(with = "String")]
+    pub webhook_id: WebhookId,
+    /// Its host; the rest of its address may hold a secret.
+    pub host: &'a str,
+    /// Since when every delivery failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// `experiment.completed`
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExperimentCompleted<'a> {
+    /// The experiment.
+    pub experiment_id: &'a str,
+}
+
+impl EventType {
+    /// The JSON Schema (2020-12) of what events of this type tell.
+    pub fn schema(self) -> Value {
+        let schema = match self {
+            Self::WorkflowCreated | Self::WorkflowUpdated | Self::WorkflowDeleted => {
+                schemars::schema_for!(WorkflowChanged<'static>)
+            }
+            Self::RunStarted => schemars::schema_for!(RunStarted<'static>),
+            Self::RunWaiting => schemars::schema_for!(RunWaiting<'static>),
+            Self::RunSucceeded => schemars::schema_for!(RunSucceeded<'static>),
+            Self::RunFailed | Self::RunCancelled | Self::RunTimedOut => schemars::schema_for!(RunEndedBadly<'static>),
+            Self::StepSucceeded | Self::StepFailed => schemars::schema_for!(StepEnded<'static>),
+            Self::ApprovalRequested => schemars::schema_for!(ApprovalRequested<'static>),
+            Self::ApprovalDecided => schemars::schema_for!(ApprovalDecided<'static>),
+            Self::AgentCompleted | Self::AgentFailed => schemars::schema_for!(AgentEnded<'static>),
+            Self::ToolExecuted => schemars::schema_for!(ToolExecuted<'static>),
+            Self::PluginLoaded
+            | Self::PluginActivated
+            | Self::PluginFailed
+            | Self::PluginGranted
+            | Self::PluginCapabilityDenied
+            | Self::PluginEnabled
+            | Self::PluginDisabled
+            | Self::PluginDeleted => schemars::schema_for!(PluginTold<'static>),
+            Self::PromptVersionCreated
+            | Self::PromptLabelMoved
+            | Self::PromptOverrideStarted
+            | Self::PromptOverrideEnded => schemars::schema_for!(PromptTold<'static>),
+            Self::ExperimentCompleted => schemars::schema_for!(ExperimentCompleted<'static>),
+            Self::WebhookFailing | Self::WebhookDisabled => schemars::schema_for!(WebhookTold<'static>),
+        };
+        schema.to_value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_type_has_a_schema_of_an_object_whose_fields_say_what_they_are() {
+        for event in EventType::ALL {
+            let schema = event.schema();
+            assert_eq!(schema["type"], "object", "{event:?}: {schema}");
+            let fields = schema["properties"].as_object().unwrap();
+            assert!(!fields.is_empty());
+            for (name, field) in fields {
+                assert!(field["description"].is_string(), "`{name}` of {event:?} says nothing: {field}");
+            }
+            assert!(jsonschema::validator_for(&schema).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_output_is_told_up_to_its_bound_and_its_length_beyond_it() {
+        let fits = json!("x".repeat(EVENT_OUTPUT_BYTES_MAX - 2));
+        let output = serde_json::to_value(Output::of(&fits)).unwrap();
+        assert_eq!(output, json!({ "output": fits }));
+        let long = json!("x".repeat(EVENT_OUTPUT_BYTES_MAX - 1));
+        let output = serde_json::to_value(Output::of(&long)).unwrap();
+        assert_eq!(output, json!({ "outputOmittedBytes": EVENT_OUTPUT_BYTES_MAX + 1 }));
+    }
+}

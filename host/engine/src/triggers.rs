@@ -1,0 +1,152 @@
+//! Runs that start by events, without a leader: which, is decided under the lock of how far the events of a workspace were followed, with
+//! the ids of the runs to be; that they are started, by whoever comes first.
+
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armilla_domain::event::EVENT_DEPTH_MAX;
+use armilla_domain::id::{RunId, WorkspaceId};
+use armilla_store::{EventConsumer, EventRow, EventStartRow, NewEventStart, StoreError, TriggeredWorkflow};
+use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+pub use self::views::EventStartView;
+use crate::host::Host;
+use crate::runs::{Beginner, StartRun, begin};
+use crate::{CommandError, EventView};
+
+/// How often events are looked for that nobody told this host of.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Events that one look goes through under one lock: some milliseconds of expressions.
+const EVENTS_AT_ONCE: u32 = 200;
+/// Runs that are started by one look.
+const STARTS_AT_ONCE: u32 = 100;
+/// How long a host is believed to be at a start before another one tries.
+const START_LEASE: Duration = Duration::from_secs(10);
+/// How long it is kept what became of events, in days.
+const STARTS_KEPT_DAYS: i32 = 30;
+
+pub(crate) async fn follow_forever(host: Arc<Host>) {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = host.told.subscribe();
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            _ = told.changed() => {}
+            () = host.stopping.cancelled() => return,
+        }
+        if let Err(error) = look(&host).await {
+            warn!("Events could not be followed: {error}");
+        }
+    }
+}
+
+pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreError> {
+    host.store.remove_old_event_starts(STARTS_KEPT_DAYS, limit).await
+}
+
+async fn look(host: &Arc<Host>) -> Result<(), StoreError> {
+    let horizon = host.store.event_horizon().await?;
+    for workspace in host.store.workspaces_to_follow(EventConsumer::Triggers, horizon).await? {
+        while follow(host, workspace, horizon).await? && !host.stopping.is_cancelled() {}
+    }
+    while start_claimed(host).await? == STARTS_AT_ONCE as usize && !host.stopping.is_cancelled() {}
+    Ok(())
+}
+
+/// Goes through the next events of a workspace. Says whether there may be more.
+async fn follow(host: &Host, workspace: WorkspaceId, horizon: i64) -> Result<bool, StoreError> {
+    let decide = async |workflows: &[TriggeredWorkflow], events: &[EventRow]| {
+        let mut starts = Vec::new();
+        for event in events {
+            for triggered in workflows.iter().filter(|triggered| triggered.on_events.contains(&event.kind)) {
+                starts.extend(decide(host, triggered, event).await?);
+            }
+        }
+        Ok(starts)
+    };
+    let looked_at = host.store.follow_triggers(workspace, horizon, EVENTS_AT_ONCE, decide).await?;
+    Ok(looked_at == Some(EVENTS_AT_ONCE as usize))
+}
+
+/// What an event does to a workflow; nothing where it does not match.
+async fn decide(
+    host: &Host,
+    triggered: &TriggeredWorkflow,
+    event: &EventRow,
+) -> Result<Option<NewEventStart>, StoreError> {
+    let workflow = host.workflow(triggered.workflow, triggered.version).await?;
+    let Some(on_event) = &workflow.on_event else { return Ok(None) };
+    let view = EventView::try_from(event.clone())?;
+    let depth = event.depth.saturating_add(1);
+    let start = match on_event.judge(&host.templates, variable_of(&view)) {
+        Ok(None) => return Ok(None),
+        Ok(Some(_)) if depth > EVENT_DEPTH_MAX => {
+            warn!(workflow.id = %triggered.workflow, event.id = %event.id,
+                "Events and runs have brought each other about {EVENT_DEPTH_MAX} times in turn: `{}` is not started", triggered.workflow);
+            Err(format!("{EVENT_DEPTH_MAX} events and runs in turn led to this event: that is taken for a loop"))
+        }
+        Ok(Some(input)) => Ok((RunId::from_parts(host.unix_millis(), host.chance.bytes()), input.to_string())),
+        Err(error) => Err(format!("`onEvent` could not be evaluated: {error}")),
+    };
+    let (workflow, event_type) = (triggered.workflow, event.kind.clone());
+    Ok(Some(NewEventStart { event: event.id, event_type, workflow, depth: depth.min(EVENT_DEPTH_MAX), start }))
+}
+
+/// An event as expressions see it.
+fn variable_of(event: &EventView) -> Value {
+    json!({
+        "id": event.id,
+        "type": event.kind,
+        "timestamp": event.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        "data": event.data,
+    })
+}
+
+async fn start_claimed(host: &Arc<Host>) -> Result<usize, StoreError> {
+    let rows = host.store.claim_event_starts(START_LEASE, STARTS_AT_ONCE).await?;
+    for row in &rows {
+        match start(host, row).await {
+            Err(error) if error.is_unavailable() => return Err(error),
+            // One of which nothing is understood must not keep the others.
+            Err(error) => error!(event.id = %row.event, "The run that `{}` starts is put off: {error}", row.event),
+            Ok(()) => {}
+        }
+    }
+    Ok(rows.len())
+}
+
+async fn start(host: &Arc<Host>, row: &EventStartRow) -> Result<(), StoreError> {
+    let input = serde_json::from_str(&row.input);
+    let input = input.map_err(|error| StoreError::Corrupt(format!("the input of {}: {error}", row.run)))?;
+    let command = StartRun { workflow: row.workflow, version: None, input, traceparent: None, idempotency_key: None };
+    let beginner = Beginner { event_depth: row.depth, ..Beginner::default() };
+    let Err(why) = begin(host, row.workspace, row.run, command, beginner).await else {
+        info!(event.id = %row.event, run.id = %row.run, "The event `{}` started the run `{}`", row.event, row.run);
+        return host.store.settle_event_start(row, None).await;
+    };
+    // A host that was killed after the run was written down may have started it.
+    if host.store.has_ended(row.workspace, row.run).await?.is_some() {
+        return host.store.settle_event_start(row, None).await;
+    }
+    let refused = match why {
+        // Another host will.
+        CommandError::Stopping => return Ok(()),
+        CommandError::Store(error) if error.is_unavailable() => return Err(error),
+        CommandError::UnknownWorkflow(_) => "its workflow is gone".to_owned(),
+        CommandError::Invalid(faults) => {
+            let faults: Vec<String> = faults.iter().take(3).map(ToString::to_string).collect();
+            format!("the workflow takes other input: {}", faults.join("; "))
+        }
+        CommandError::TooManyRuns { .. } => why.to_string(),
+        other => {
+            error!(event.id = %row.event, run.id = %row.run, "The run `{}` could not be started: {other}", row.run);
+            "its run could not be started".to_owned()
+        }
+    };
+    host.store.settle_event_start(row, Some(&refused)).await
+}
