@@ -22,6 +22,8 @@ use crate::{CommandError, EventView};
 
 /// How often events are looked for that nobody told this host of.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How long two looks are apart at least, however much happens here: they must not take what runs need.
+const LOOK_REST: Duration = Duration::from_millis(25);
 /// Events that one look goes through under one lock: some milliseconds of expressions.
 const EVENTS_AT_ONCE: u32 = 200;
 /// Runs that are started by one look.
@@ -46,6 +48,7 @@ pub(crate) async fn follow_forever(host: Arc<Host>) {
         if let Err(error) = look(&host).await {
             warn!("Events could not be followed: {error}");
         }
+        tokio::time::sleep(LOOK_REST).await;
     }
 }
 
@@ -54,7 +57,7 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
 }
 
 async fn look(host: &Arc<Host>) -> Result<(), StoreError> {
-    let horizon = host.store.event_horizon().await?;
+    let Some(horizon) = host.store.horizon_of_followed(EventConsumer::Triggers).await? else { return Ok(()) };
     for workspace in host.store.workspaces_to_follow(EventConsumer::Triggers, horizon).await? {
         match follow_up_to(host, workspace, horizon).await {
             Err(error) if error.is_unavailable() => return Err(error),

@@ -193,6 +193,7 @@ async fn serve_on(
         engine.stop().await;
         return Err(error.into());
     }
+    webhooks.poke_on(engine.told());
 
     let address = listener.local_addr()?;
     let address_file = settings.data_dir.join(ADDRESS_FILE);
