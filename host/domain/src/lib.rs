@@ -25,3 +25,4 @@ pub mod sealing;
 pub mod source;
 pub mod talk;
 pub mod template;
+pub mod webhook;

@@ -51,7 +51,7 @@ impl Store {
 }
 
 /// Begins to follow a workspace's events, from those on that are written from now on; goes on where it is followed already. `horizon` was
-/// asked for before.
+/// asked for before. Until the transaction ends nobody else moves the cursor, or ends it since nothing seems to follow it.
 pub(crate) async fn start_cursor(
     connection: &mut PgConnection,
     consumer: EventConsumer,
@@ -61,7 +61,7 @@ pub(crate) async fn start_cursor(
     let EventPosition { transaction, id } = EventPosition::before(horizon);
     sqlx::query!(
         "insert into event_cursors (consumer, workspace_id, transaction, event_id) values ($1, $2, $3, $4)
-        on conflict (consumer, workspace_id) do nothing",
+        on conflict (consumer, workspace_id) do update set transaction = event_cursors.transaction",
         consumer.as_str(),
         workspace.uuid(),
         transaction,

@@ -31,6 +31,7 @@ mod secrets;
 mod starts;
 mod versions;
 mod wakeups;
+mod webhooks;
 mod workflows;
 
 use std::time::Duration;
@@ -74,6 +75,11 @@ pub use versions::{
     NewDefinition, Revised, RevisedRow, Revision, WORKFLOW_VERSIONS_MAX, WorkflowVersionRow, WorkflowVersionSummaryRow,
 };
 pub use wakeups::{RUNS_PER_WAKEUP_MAX, Wakeups};
+pub use webhooks::{
+    Again, AttemptResult, AttemptRow, Claimed, ClaimedDelivery, ClaimedLane, DeliveryFilter, DeliveryRow,
+    EndpointChange, EndpointRow, FanOut, Lane, Listener, Matches, NewAttempt, NewDelivery, NewWebhook, NewWebhookKey,
+    RotatedKey, WEBHOOK_KEYS_MAX, WEBHOOKS_PER_WORKSPACE_MAX, WebhookKeyRow, WebhookRow,
+};
 pub use workflows::{NewWorkflow, WorkflowRow};
 
 /// The schema's history, embedded.

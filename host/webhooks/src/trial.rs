@@ -1,0 +1,55 @@
+//! Sending a webhook something now, to see what it says.
+
+use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
+use armilla_domain::webhook::{Verdict, sample_body};
+use armilla_store::{AttemptResult, NewDelivery};
+use tracing::info;
+
+use crate::{DeliveryDetail, WebhookError, Webhooks};
+
+/// What came of a test.
+#[derive(Debug)]
+pub struct Trial {
+    /// Whether the webhook took it.
+    pub success: bool,
+    /// The delivery, with its one attempt.
+    pub delivery: DeliveryDetail,
+}
+
+impl Webhooks {
+    /// Sends a webhook a test event now, once, whether or not it is enabled, and past what it is paused or limited by. In test mode it is
+    /// captured as any other.
+    ///
+    /// # Errors
+    /// [`WebhookError::Unknown`], [`WebhookError::NoKey`], or where the database is away.
+    pub async fn test(&self, workspace: WorkspaceId, id: WebhookId, by: &str) -> Result<Trial, WebhookError> {
+        let inner = &self.inner;
+        let webhook = self.row(workspace, id).await?.webhook;
+        let keys = inner.open_keys(workspace, &inner.store.webhook_keys(&[id]).await?);
+        if keys.is_empty() {
+            return Err(WebhookError::NoKey);
+        }
+        let captured = inner.store.webhook_test_mode(workspace).await?;
+        let event = EventId::from_parts(inner.unix_millis(), inner.chance.bytes());
+        let delivery = NewDelivery {
+            id: DeliveryId::from_parts(inner.unix_millis(), inner.chance.bytes()),
+            webhook: id,
+            event,
+            kind: "webhook.test".to_owned(),
+            body: sample_body(inner.clock.now(), id),
+        };
+        let attempted = inner.attempt(&webhook, event, delivery.body.clone(), &keys, captured).await;
+        let result = AttemptResult {
+            delivery: delivery.id,
+            webhook: id,
+            claims: 0,
+            status: attempted.attempt.outcome,
+            retry_ms: None,
+            attempt: attempted.attempt,
+        };
+        inner.store.add_ended_delivery(workspace, &delivery, result).await?;
+        let success = attempted.verdict == Verdict::Success || captured;
+        info!(webhook.id = %id, workspace.id = %workspace, by, success, "Webhook `{id}` was tested");
+        Ok(Trial { success, delivery: self.delivery(workspace, delivery.id).await? })
+    }
+}
