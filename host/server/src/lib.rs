@@ -12,3 +12,4 @@ mod serve;
 pub mod settings;
 mod signals;
 mod token;
+pub mod transform;

@@ -17,6 +17,7 @@ use armilla_store::cluster::{
     Cluster, ClusterConfig, ClusterError, DataDirLock, Durability, LockError, PgConnectOptions,
 };
 use armilla_store::{Store, StoreError};
+use armilla_webhooks::{WebhookError, Webhooks};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::info;
@@ -24,6 +25,7 @@ use tracing::info;
 use crate::keys::KeyError;
 use crate::settings::Settings;
 use crate::signals::Ending;
+use crate::transform::transform_by_tools;
 
 /// The file in the data folder that tells where the server listens, while it does.
 pub(crate) const ADDRESS_FILE: &str = "address";
@@ -63,6 +65,8 @@ pub(crate) enum ServeError {
     Registries(String),
     #[error("the engine could not start: {0}")]
     Engine(#[from] armilla_engine::CommandError),
+    #[error("webhooks could not start: {0}")]
+    Webhooks(#[from] WebhookError),
 }
 
 /// What a database says of itself, which its error leaves out.
@@ -155,9 +159,10 @@ async fn serve_on(
     database.store.migrate().await?;
     let Equipment { egress, sandbox, policy, pipeline_templates } = equipment;
     let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
+    let host_id = settings.keys.host_id()?;
     let engine = Engine::new(Parts {
         store: database.store.clone(),
-        agents: Agents::new(egress),
+        agents: Agents::new(egress.clone()),
         sandbox,
         policy,
         sealing: settings.sealing.clone(),
@@ -165,7 +170,16 @@ async fn serve_on(
         pipeline_templates,
         clock: clock.clone(),
         chance: chance.clone(),
-        host_id: settings.keys.host_id()?,
+        host_id,
+    });
+    let webhooks = Webhooks::new(armilla_webhooks::Parts {
+        store: database.store.clone(),
+        egress,
+        sealing: settings.sealing.clone(),
+        clock: clock.clone(),
+        chance: chance.clone(),
+        host_id,
+        transform: Some(transform_by_tools(engine.clone())),
     });
     let state = ApiState {
         authenticator: Arc::new(Authenticator::new(&settings.auth)?),
@@ -175,6 +189,10 @@ async fn serve_on(
         engine: engine.clone(),
     };
     engine.start().await?;
+    if let Err(error) = webhooks.start().await {
+        engine.stop().await;
+        return Err(error.into());
+    }
 
     let address = listener.local_addr()?;
     let address_file = settings.data_dir.join(ADDRESS_FILE);
@@ -191,6 +209,8 @@ async fn serve_on(
         let _ = asked.await;
         // Whoever waits for a run is answered as soon as the engine stops, so most connections end by themselves.
         engine.stop().await;
+        // What the last runs told goes out if there is time; it is in the database in any case.
+        webhooks.stop().await;
         tokio::time::sleep(CONNECTIONS_GRACE).await;
     };
     let served = tokio::select! {
@@ -198,6 +218,7 @@ async fn serve_on(
         () = stopping => Ok(()),
     };
     engine.stop().await;
+    webhooks.stop().await;
     // Already gone, if somebody cleared the folder; nothing is lost with it.
     let _ = std::fs::remove_file(&address_file);
     Ok(served?)

@@ -3,3 +3,4 @@
 pub mod agent;
 pub mod db;
 pub mod peer;
+pub mod sink;

@@ -99,9 +99,18 @@ impl Inner {
 
     /// An attempt that came to nothing before anything could be sent.
     pub(crate) fn unsent(&self, webhook: &Webhook, code: &'static str, why: String) -> Attempted {
+        self.without_request(webhook, "failed", code, why)
+    }
+
+    /// An attempt that ended where the webhook's tool wants nothing to be sent.
+    pub(crate) fn skipped(&self, webhook: &Webhook) -> Attempted {
+        self.without_request(webhook, "skipped", "webhook.dropped", "the webhook's tool answered null".to_owned())
+    }
+
+    fn without_request(&self, webhook: &Webhook, outcome: &'static str, code: &'static str, why: String) -> Attempted {
         let attempt = NewAttempt {
             at: self.clock.now(),
-            outcome: "failed",
+            outcome,
             url: webhook.url.clone(),
             request_headers: "[]".to_owned(),
             error: Some((code, why)),

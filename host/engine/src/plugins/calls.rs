@@ -50,6 +50,23 @@ impl Engine {
         by: &str,
     ) -> Result<Result<Answer<Value>, CallError>, CommandError> {
         self.tool(workspace, name)?;
+        let answer = self.call_tool(workspace, name, None, input, INVOKE_TIMEOUT).await;
+        info!(tool.name = name, workspace.id = %workspace, by, ok = answer.is_ok(), "The tool `{name}` was invoked");
+        Ok(answer)
+    }
+
+    /// The same for something of the workspace that calls tools by itself; of a plugin, where several have a tool of that name.
+    ///
+    /// # Errors
+    /// How the call failed.
+    pub async fn call_tool(
+        &self,
+        workspace: WorkspaceId,
+        name: &str,
+        plugin: Option<&str>,
+        input: &Value,
+        timeout: Duration,
+    ) -> Result<Answer<Value>, CallError> {
         // It has no run; what its clock and chance come from looks like one, and is new each time.
         let context = CallContext {
             run_id: RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes()),
@@ -57,13 +74,11 @@ impl Engine {
             step_id: "invoke".to_owned(),
             visit: 1,
             attempt: 1,
-            timeout: INVOKE_TIMEOUT,
+            timeout,
             turn: 0,
             traceparent: None,
         };
-        let answer = self.host.call_tool(workspace, &[], name, None, None, input, &context).await;
-        info!(tool.name = name, workspace.id = %workspace, by, ok = answer.is_ok(), "The tool `{name}` was invoked");
-        Ok(answer)
+        self.host.call_tool(workspace, &[], name, plugin, None, input, &context).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use armilla::transform::transform_by_tools;
 use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
 use armilla_api::{ApiState, Check};
@@ -12,6 +13,7 @@ use armilla_engine::{
 use armilla_store::Store;
 use armilla_testkit::agent::ScriptedAgent;
 use armilla_testkit::db::TestDatabase;
+use armilla_webhooks::Webhooks;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -82,6 +84,15 @@ impl TestServer {
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),
         });
+        let webhooks = Webhooks::new(armilla_webhooks::Parts {
+            store: store.clone(),
+            egress: egress(),
+            sealing: SealingKey::new([9; 32]),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            host_id: Uuid::from_u128(host),
+            transform: Some(transform_by_tools(engine.clone())),
+        });
         let router = armilla_api::router(ApiState {
             engine: engine.clone(),
             authenticator: Arc::new(Authenticator::new(&auth_config()).unwrap()),
@@ -95,6 +106,7 @@ impl TestServer {
             }),
         });
         engine.start().await.unwrap();
+        webhooks.start().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
