@@ -3,6 +3,7 @@
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{WebhookId, WorkspaceId};
 use armilla_domain::webhook::{SignatureScheme, Webhook, WebhookText, check};
+use armilla_egress::EgressError;
 use armilla_store::WebhookRow;
 use tracing::info;
 
@@ -161,20 +162,16 @@ impl Webhooks {
 impl Inner {
     /// The webhook that is wanted, where nothing is wrong with it; otherwise its faults are added to those that there are.
     fn checked(&self, text: WebhookText, faults: &mut Vec<Fault>) -> Option<Webhook> {
-        let refused = self.egress.check_url(&text.url);
-        match check(&self.templates, text) {
-            // What the rule of the way out says beyond that: an address that may not be reached.
-            Ok(webhook) => match refused {
-                Ok(()) => Some(webhook).filter(|_| faults.is_empty()),
-                Err(why) => {
-                    faults.push(Fault::new("/url", "webhook.url", why.to_string()));
-                    None
-                }
-            },
+        let refused = self.egress.check_url(&text.url).err();
+        let checked = check(&self.templates, text);
+        // Of what is wrong with a URL both may speak; of where it leads only the way out.
+        let leads = matches!(refused, Some(EgressError::RefusedAddress { .. } | EgressError::RefusedPort { .. }));
+        if let Some(why) = refused.filter(|_| leads || checked.is_ok()) {
+            faults.push(Fault::new("/url", "webhook.url", why.to_string()));
+        }
+        match checked {
+            Ok(webhook) => Some(webhook).filter(|_| faults.is_empty()),
             Err(found) => {
-                if let Err(why @ armilla_egress::EgressError::RefusedAddress { .. }) = refused {
-                    faults.push(Fault::new("/url", "webhook.url", why.to_string()));
-                }
                 faults.extend(found);
                 None
             }

@@ -289,19 +289,23 @@ async fn add_events(
     webhooks: &[EndpointRow],
     changes: &[EndpointChange],
 ) -> Result<(), StoreError> {
-    for (row, change) in webhooks.iter().zip(changes) {
-        let Some(event) = &change.event else { continue };
-        let columns = EventColumns::of(std::slice::from_ref(event));
-        sqlx::query!(
-            "insert into events (id, workspace_id, type, data)
-            select id, $1, type, data from unnest($2::uuid[], $3::text[], $4::text[]) e (id, type, data)",
-            row.workspace.uuid(),
-            &columns.id,
-            &columns.kind as &[&str],
-            &columns.data as &[&str],
-        )
-        .execute(&mut *connection)
-        .await?;
+    let told = || webhooks.iter().zip(changes).filter_map(|(row, change)| Some((row, change.event.as_ref()?)));
+    let workspaces: Vec<Uuid> = told().map(|(row, _)| row.workspace.uuid()).collect();
+    if workspaces.is_empty() {
+        return Ok(());
     }
+    let events = EventColumns::of(told().map(|(_, event)| event));
+    sqlx::query!(
+        "insert into events (id, workspace_id, type, data, depth)
+        select id, workspace_id, type, data, depth
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[]) e (id, workspace_id, type, data, depth)",
+        &events.id,
+        &workspaces,
+        &events.kind as &[&str],
+        &events.data as &[&str],
+        &events.depth,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

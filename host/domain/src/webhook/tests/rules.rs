@@ -93,7 +93,6 @@ fn a_url_is_one_that_a_request_can_be_sent_to() {
         "ftp://example.com",
         "https://u:p@example.com",
         "https://u@example.com",
-        "http://example.com:25",
         "http://example.com/#a",
         &long,
     ] {
