@@ -92,7 +92,7 @@ event_types! {
     PromptOverrideStarted = "prompt.override_started",
     /// An agent has its own prompt again.
     PromptOverrideEnded = "prompt.override_ended",
-    /// An experiment ended.
+    /// An experiment ended. There are no experiments yet, so nobody is told.
     ExperimentCompleted = "experiment.completed",
     /// Deliveries to a webhook have failed for long; it will be disabled if that goes on.
     WebhookFailing = "webhook.failing",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use armilla_domain::event::EVENT_DEPTH_MAX;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_store::{EventConsumer, EventRow, EventStartRow, NewEventStart, StoreError, TriggeredWorkflow};
+use futures::stream::{self, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -24,6 +25,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const EVENTS_AT_ONCE: u32 = 200;
 /// Runs that are started by one look.
 const STARTS_AT_ONCE: u32 = 100;
+/// Starts under way at once.
+const TOGETHER: usize = 16;
 /// How long a host is believed to be at a start before another one tries.
 const START_LEASE: Duration = Duration::from_secs(10);
 /// How long it is kept what became of events, in days.
@@ -109,15 +112,21 @@ fn variable_of(event: &EventView) -> Value {
 
 async fn start_claimed(host: &Arc<Host>) -> Result<usize, StoreError> {
     let rows = host.store.claim_event_starts(START_LEASE, STARTS_AT_ONCE).await?;
-    for row in &rows {
-        match start(host, row).await {
-            Err(error) if error.is_unavailable() => return Err(error),
-            // One of which nothing is understood must not keep the others.
-            Err(error) => error!(event.id = %row.event, "The run that `{}` starts is put off: {error}", row.event),
-            Ok(()) => {}
-        }
-    }
+    // Together, for their beginnings then share a flush.
+    stream::iter(rows.iter().map(Ok)).try_for_each_concurrent(TOGETHER, |row| start_or_put_off(host, row)).await?;
     Ok(rows.len())
+}
+
+async fn start_or_put_off(host: &Arc<Host>, row: &EventStartRow) -> Result<(), StoreError> {
+    match start(host, row).await {
+        Err(error) if error.is_unavailable() => Err(error),
+        // One of which nothing is understood must not keep the others.
+        Err(error) => {
+            error!(event.id = %row.event, "The run that `{}` starts is put off: {error}", row.event);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 async fn start(host: &Arc<Host>, row: &EventStartRow) -> Result<(), StoreError> {

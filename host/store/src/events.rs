@@ -186,6 +186,32 @@ impl Store {
         Ok(horizon.fetch_one(&self.pool).await?)
     }
 
+    /// Sees to it that what is written from now on comes after all that is there: in a database that was restored from a dump, transactions
+    /// are counted anew. Their order stays as it is, and so does how far everybody has followed them. Says whether there was anything to do.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn mend_event_order(&self) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // Two hosts may start at once.
+        sqlx::query!("select pg_advisory_xact_lock(hashtext('mend_event_order'))").execute(&mut *transaction).await?;
+        let ahead = sqlx::query_scalar!(
+            r#"select greatest(
+                (select max(transaction) from event_cursors),
+                (select transaction from events order by id desc limit 1)
+            ) - pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1 as ahead"#
+        );
+        let ahead = ahead.fetch_one(&mut *transaction).await?.filter(|ahead| *ahead > 0);
+        if let Some(ahead) = ahead {
+            sqlx::query!("update events set transaction = transaction - $1", ahead).execute(&mut *transaction).await?;
+            sqlx::query!("update event_cursors set transaction = transaction - $1", ahead)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(ahead.is_some())
+    }
+
     /// Events of a workspace in order, after a place and before a horizon; of some types where they are named.
     ///
     /// # Errors

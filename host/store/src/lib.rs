@@ -137,7 +137,9 @@ impl Store {
     /// Where the server is away, or its schema belongs to a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR.run(&self.pool).await?;
-        self.ensure_partitions().await
+        self.ensure_partitions().await?;
+        self.mend_event_order().await?;
+        Ok(())
     }
 
     /// Makes the partitions of the journal and of events for this month and the next ones. To be called at start and once a day.

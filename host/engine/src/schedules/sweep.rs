@@ -1,13 +1,17 @@
 //! Does what is due: every host for all schedules, without a leader. What is decided is decided under a lock and written down with the id
 //! of the run; what was written down is done by whichever host comes first, and by another one where that does not come to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use armilla_domain::id::{RunId, ScheduleId};
 use armilla_domain::run::Message;
 use armilla_domain::schedule::{Due, Outcome, Overlap, delay_of, plan};
 use armilla_store::{DueRow, NewOccurrence, StartingRow, StoreError, Turn};
+use futures::future::try_join_all;
+use futures::stream::{self, TryStreamExt};
 use tracing::{error, info, warn};
 
 use super::timing::{cadence_of, overlap_of, std_duration};
@@ -20,7 +24,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon a host looks again that has just started a run: most runs are short, and somebody may wait for its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Schedules, and occurrences that wait, for which one look decides something; the others wait for the next one.
-const TURNS_AT_ONCE: usize = 100;
+const TURNS_AT_ONCE: usize = 200;
+/// Decisions under way at once: as many statements as a host's connections bear beside what else goes on.
+const LANES: usize = 4;
 /// Runs that are claimed at once to be started.
 const STARTS_AT_ONCE: u32 = 100;
 /// How long a host is believed to be starting a run; then another one tries.
@@ -68,11 +74,13 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
 
 /// Decides about schedules that are due, and about occurrences that wait.
 async fn decide(host: &Host) -> Result<(), StoreError> {
-    for _ in 0..TURNS_AT_ONCE {
-        if host.stopping.is_cancelled() || !host.store.take_due_schedule(|due| turn_or_rest(host, due)).await? {
-            break;
-        }
-    }
+    let turns = AtomicUsize::new(0);
+    let has_turn = || turns.fetch_add(1, Ordering::Relaxed) < TURNS_AT_ONCE && !host.stopping.is_cancelled();
+    try_join_all((0..LANES).map(|_| async {
+        while has_turn() && host.store.take_due_schedule(|due| turn_or_rest(host, due)).await? {}
+        Ok::<_, StoreError>(())
+    }))
+    .await?;
     for _ in 0..TURNS_AT_ONCE {
         if host.stopping.is_cancelled() || !host.store.take_queued_occurrence(fresh_run(host)).await? {
             break;
@@ -128,7 +136,19 @@ fn fresh_run(host: &Host) -> RunId {
 /// Starts what was decided to be started, of one schedule or of all, and says how many that were: [`STARTS_AT_ONCE`] at most.
 pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>) -> Result<usize, StoreError> {
     let rows = host.store.claim_starting_occurrences(schedule, START_LEASE, STARTS_AT_ONCE).await?;
+    // Of one schedule one after the other, for one may end another; else together, for their beginnings then share a flush.
+    let mut by_schedule: BTreeMap<ScheduleId, Vec<&StartingRow>> = BTreeMap::new();
     for row in &rows {
+        by_schedule.entry(row.schedule).or_default().push(row);
+    }
+    stream::iter(by_schedule.into_values().map(Ok))
+        .try_for_each_concurrent(LANES * 4, |rows| start_in_turn(host, rows))
+        .await?;
+    Ok(rows.len())
+}
+
+async fn start_in_turn(host: &Arc<Host>, rows: Vec<&StartingRow>) -> Result<(), StoreError> {
+    for row in rows {
         match start(host, row).await {
             Err(error) if error.is_unavailable() => return Err(error),
             // One of which nothing is understood must not keep the others.
@@ -138,7 +158,7 @@ pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>
             Ok(()) => {}
         }
     }
-    Ok(rows.len())
+    Ok(())
 }
 
 async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<(), StoreError> {

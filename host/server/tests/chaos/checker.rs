@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::history::{Entry, Expected, History, Micros, TroubleKind};
+use crate::history::{Entry, Expected, History, Micros, Told, TroubleKind};
+use crate::receivers::{ALL, ORDERED};
 
 #[cfg(test)]
 #[path = "checker_tests.rs"]
@@ -23,7 +24,7 @@ const ORPHAN_MAX: Micros = 30 * SECOND;
 type Check = (&'static str, fn(&History) -> Vec<String>);
 
 /// All of them.
-pub(crate) const CHECKS: [Check; 13] = [
+pub(crate) const CHECKS: [Check; 17] = [
     ("accepted runs exist, once", accepted_runs_exist),
     ("every run has ended", every_run_has_ended),
     ("journals have no gaps", journals_have_no_gaps),
@@ -37,6 +38,10 @@ pub(crate) const CHECKS: [Check; 13] = [
     ("children do not outlive their parents", children_end_with_parents),
     ("limits are kept", limits_are_kept),
     ("runs give what they must", results_are_right),
+    ("what happens is told, once", what_happens_is_told),
+    ("what is told arrives", what_is_told_arrives),
+    ("nothing arrives that was not told", nothing_else_arrives),
+    ("what arrives in order does", order_is_kept),
 ];
 
 /// Every fault of every check.
@@ -353,4 +358,73 @@ fn results_are_right(history: &History) -> Vec<String> {
 fn parse_time(text: &str) -> Option<Micros> {
     let instant = sqlx::types::chrono::DateTime::parse_from_rfc3339(text).ok()?;
     Some(instant.timestamp_micros())
+}
+
+/// What an entry of a journal is told as.
+fn told_as(kind: &str) -> Option<&str> {
+    let is_told = matches!(
+        kind,
+        "run.started"
+            | "run.succeeded"
+            | "run.failed"
+            | "run.cancelled"
+            | "run.timed_out"
+            | "step.succeeded"
+            | "step.failed"
+    );
+    is_told.then_some(kind)
+}
+
+fn what_happens_is_told(history: &History) -> Vec<String> {
+    if history.events.is_empty() {
+        return Vec::new();
+    }
+    let mut told: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for event in history.events.iter().filter(|event| told_as(&event.kind).is_some()) {
+        *told.entry((&event.run, &event.kind)).or_default() += 1;
+    }
+    let mut happened: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (run, journal) in &history.journals {
+        for kind in journal.iter().filter_map(|entry| told_as(&entry.kind)) {
+            *happened.entry((run, kind)).or_default() += 1;
+        }
+    }
+    let all: BTreeSet<_> = told.keys().chain(happened.keys()).copied().collect();
+    let count = |of: &BTreeMap<(&str, &str), usize>, what| of.get(&what).copied().unwrap_or_default();
+    let differ = all.into_iter().filter(|what| count(&told, *what) != count(&happened, *what));
+    differ
+        .map(|(run, kind)| {
+            let (happened, told) = (count(&happened, (run, kind)), count(&told, (run, kind)));
+            format!("{kind} happened {happened} times in {run} and was told {told} times")
+        })
+        .collect()
+}
+
+fn received<'a>(history: &'a History, path: &str) -> Vec<&'a str> {
+    history.receipts.iter().filter(|receipt| receipt.path == path).map(|receipt| receipt.id.as_str()).collect()
+}
+
+fn what_is_told_arrives(history: &History) -> Vec<String> {
+    let arrived: BTreeSet<&str> = received(history, ALL).into_iter().collect();
+    let missing = history.events.iter().filter(|event| !arrived.contains(event.id.as_str()));
+    missing.map(|event| format!("{} ({} of {}) did not arrive", event.id, event.kind, event.run)).collect()
+}
+
+fn nothing_else_arrives(history: &History) -> Vec<String> {
+    let told: BTreeSet<&str> = history.events.iter().map(|event| event.id.as_str()).collect();
+    let strange = history.receipts.iter().filter(|receipt| !told.contains(receipt.id.as_str()));
+    strange.map(|receipt| format!("{} arrived at {} and was never told", receipt.id, receipt.path)).collect()
+}
+
+/// A delivery may come again; it comes for the first time when all before it have.
+fn order_is_kept(history: &History) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let first: Vec<&str> = received(history, ORDERED).into_iter().filter(|id| seen.insert(*id)).collect();
+    let told: Vec<&Told> = history.events.iter().filter(|event| event.kind.starts_with("run.")).collect();
+    let wrong = first.iter().zip(&told).find(|(arrived, told)| **arrived != told.id);
+    wrong
+        .map(|(arrived, told)| format!("{arrived} arrived where {} ({} of {}) was next", told.id, told.kind, told.run))
+        .or_else(|| (first.len() < told.len()).then(|| format!("{} of {} arrived in order", first.len(), told.len())))
+        .into_iter()
+        .collect()
 }

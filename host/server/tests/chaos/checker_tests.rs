@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::history::{Accepted, Approval, Call, Entry, Run, SentSignal, Trouble};
+use crate::history::{Accepted, Approval, Call, Entry, Receipt, Run, SentSignal, Trouble};
 
 fn entry(seq: i32, at: Micros, kind: &str, step: &str, body: Value) -> Entry {
     let visit = (!step.is_empty()).then(|| (String::new(), step.to_owned(), 1));
@@ -255,4 +255,86 @@ fn one_run_too_many_of_a_limited_workflow_is_found() {
 fn a_wrong_result_is_found() {
     let fault = spoilt(|history| history.runs.get_mut("run_a").unwrap().output = json!(2));
     assert!(fault.contains("in place of"), "{fault}");
+}
+
+/// The same history as it is told, and as that arrives: once, but for one that came twice.
+fn told() -> History {
+    let mut history = good();
+    for (run, journal) in history.journals.clone() {
+        for (place, entry) in journal.iter().enumerate().filter(|(_, entry)| told_as(&entry.kind).is_some()) {
+            let (id, kind) = (format!("evt_{run}_{place}"), entry.kind.clone());
+            history.events.push(Told { id, kind, run: run.clone() });
+        }
+    }
+    let receipt = |path: &str, event: &Told| Receipt { path: path.to_owned(), id: event.id.clone() };
+    for event in history.events.clone() {
+        history.receipts.push(receipt(ALL, &event));
+        if event.kind.starts_with("run.") {
+            history.receipts.push(receipt(ORDERED, &event));
+        }
+    }
+    history.receipts.push(receipt(ORDERED, &history.events[0].clone()));
+    history
+}
+
+/// The one fault of the same, spoilt.
+#[track_caller]
+fn spoilt_on_the_way(spoil: impl FnOnce(&mut History)) -> String {
+    let mut history = told();
+    spoil(&mut history);
+    let found = faults(&history);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found.into_iter().next().unwrap()
+}
+
+#[test]
+fn what_was_told_and_arrived_has_no_faults() {
+    assert_eq!(faults(&told()), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_not_told_or_told_twice_is_found() {
+    let fault = spoilt_on_the_way(|history| {
+        let gone = history.events.pop().unwrap();
+        history.receipts.retain(|receipt| receipt.id != gone.id);
+    });
+    assert!(fault.starts_with("what happens is told, once: run.succeeded happened 1 times"), "{fault}");
+    let fault = spoilt_on_the_way(|history| {
+        let again = Told { id: "evt_again".to_owned(), ..history.events[1].clone() };
+        history.receipts.push(Receipt { path: ALL.to_owned(), id: again.id.clone() });
+        history.events.push(again);
+    });
+    assert!(fault.ends_with("was told 2 times"), "{fault}");
+}
+
+#[test]
+fn what_did_not_arrive_is_found() {
+    let fault = spoilt_on_the_way(|history| {
+        let id = history.events[1].id.clone();
+        history.receipts.retain(|receipt| receipt.id != id);
+    });
+    assert!(fault.starts_with("what is told arrives: "), "{fault}");
+    let fault = spoilt_on_the_way(|history| {
+        history.receipts.push(Receipt { path: ALL.to_owned(), id: "evt_made_up".to_owned() });
+    });
+    assert!(fault.starts_with("nothing arrives that was not told: evt_made_up"), "{fault}");
+}
+
+#[test]
+fn what_arrived_out_of_order_is_found() {
+    let ordered = |history: &History| -> Vec<usize> {
+        let places = history.receipts.iter().enumerate().filter(|(_, receipt)| receipt.path == ORDERED);
+        places.map(|(place, _)| place).collect()
+    };
+    let fault = spoilt_on_the_way(|history| {
+        let places = ordered(history);
+        history.receipts.swap(places[0], places[1]);
+    });
+    assert!(fault.starts_with("what arrives in order does: "), "{fault}");
+    let fault = spoilt_on_the_way(|history| {
+        let places = ordered(history);
+        // The last one of them is the one that came again.
+        history.receipts.remove(places[places.len() - 2]);
+    });
+    assert!(fault.ends_with("arrived in order"), "{fault}");
 }

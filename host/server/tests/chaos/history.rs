@@ -27,6 +27,10 @@ pub(crate) struct History {
     pub(crate) calm_since: Micros,
     /// The most runs of a workflow that go on at once, by its id.
     pub(crate) limits: BTreeMap<String, usize>,
+    /// In their order.
+    pub(crate) events: Vec<Told>,
+    /// In the order in which they came.
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 /// A row of `runs`.
@@ -72,6 +76,24 @@ pub(crate) struct Call {
     pub(crate) step: String,
     pub(crate) visit: i32,
     pub(crate) attempt: u64,
+}
+
+/// A row of `events`.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    /// The run that it tells of.
+    pub(crate) run: String,
+}
+
+/// A delivery that reached a receiver, whatever that answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Receipt {
+    /// Which receiver.
+    pub(crate) path: String,
+    /// The event.
+    pub(crate) id: String,
 }
 
 /// A run that a host promised.

@@ -14,6 +14,7 @@ mod harness;
 mod history;
 mod load;
 mod read;
+mod receivers;
 mod shapes;
 mod trouble;
 
@@ -31,6 +32,7 @@ use crate::cluster::{Deployment, evidence};
 use crate::driver::{Driver, tell};
 use crate::history::{History, Micros};
 use crate::load::Load;
+use crate::receivers::Receivers;
 use crate::shapes::SHAPES;
 use crate::trouble::Troubles;
 
@@ -59,6 +61,8 @@ async fn nothing_is_lost_or_done_twice_whatever_happens_to_hosts_and_database() 
     eprintln!("chaos: seed {seed}, {seconds} s of trouble; the same again: ARMILLA_CHAOS_SEED={seed} make chaos");
     let deployment = Deployment::start(lease).await;
     let agents = Agents::start(&deployment.folder, seed).await;
+    let receivers = Receivers::start(&deployment.folder, seed).await;
+    receivers.subscribe(&deployment).await;
     let load = Arc::new(Load::prepare(&deployment, agents.endpoint()).await);
     let (driver, troubles) = (Arc::new(Driver::default()), Arc::new(Troubles::default()));
     let (calm, over) = (CancellationToken::new(), CancellationToken::new());
@@ -76,9 +80,11 @@ async fn nothing_is_lost_or_done_twice_whatever_happens_to_hosts_and_database() 
     wait_for_the_ends(&deployment, &load, &driver).await;
     over.cancel();
     drives.await.unwrap();
+    receivers.wait_for_all(&deployment, CALM_MAX).await;
 
     let mut history = History {
         calls: agents.calls(),
+        receipts: receivers.receipts(),
         signals: driver.signals.lock().unwrap().clone(),
         decided: driver.decided.lock().unwrap().clone(),
         accepted: load.accepted.lock().unwrap().iter().map(|(_, _, accepted)| accepted.clone()).collect(),
@@ -90,6 +96,7 @@ async fn nothing_is_lost_or_done_twice_whatever_happens_to_hosts_and_database() 
     let limited = SHAPES.iter().filter_map(|shape| Some((load.workflows[shape.name].clone(), shape.limit?)));
     history.limits = limited.collect();
     read::read(&deployment.options(), &mut history).await.unwrap();
+    assert!(!history.events.is_empty(), "nothing was told");
     let faults = checker::faults(&history);
     report(&history, seed, began, calm_since);
     if !faults.is_empty() {
@@ -140,7 +147,7 @@ fn report(history: &History, seed: u64, began: Micros, calm_since: Micros) {
     let steps = history.journals.values().flatten().filter(|entry| entry.is_outcome()).count();
     eprintln!(
         "chaos: seed {seed}, {} s of trouble, {} s until all had ended; {kinds:?}; {} runs ({} accepted), {steps} steps, \
-         {} calls of agents, {} of them again; {} signals, {} approvals; longest stall {} ms, longest run {} ms",
+         {} calls of agents, {} of them again; {} signals, {} approvals; {} events, {} deliveries; longest stall {} ms, longest run {} ms",
         (calm_since - began) / 1_000_000,
         (now() - calm_since) / 1_000_000,
         history.runs.len(),
@@ -149,6 +156,8 @@ fn report(history: &History, seed: u64, began: Micros, calm_since: Micros) {
         checker::repeats(history).len(),
         history.signals.len(),
         history.decided.len(),
+        history.events.len(),
+        history.receipts.len(),
         stall / 1_000,
         longest / 1_000,
     );
@@ -167,7 +176,9 @@ fn keep_evidence(deployment: &Deployment, history: &History, faults: &[String]) 
             folder.join(format!("host-{host}.log")),
         );
     }
-    let _ = std::fs::copy(deployment.folder.join("agents.log"), folder.join("agents.log"));
+    for log in ["agents.log", "receivers.log"] {
+        let _ = std::fs::copy(deployment.folder.join(log), folder.join(log));
+    }
     eprintln!("chaos: what is left is in {}", folder.display());
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use armilla_domain::id::{ApprovalId, RunId, WorkflowId};
+use armilla_domain::id::{ApprovalId, EventId, RunId, WorkflowId};
 use armilla_store::cluster::PgConnectOptions;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 use sqlx::{Connection, Row};
 
-use crate::history::{Approval, Entry, History, Run};
+use crate::history::{Approval, Entry, History, Run, Told};
 
 /// Fills in what the database knows.
 pub(crate) async fn read(options: &PgConnectOptions, history: &mut History) -> Result<(), sqlx::Error> {
@@ -25,6 +25,7 @@ pub(crate) async fn read(options: &PgConnectOptions, history: &mut History) -> R
             status: row.get("status"),
         });
     }
+    read_events(&mut connection, history).await?;
     let rows = sqlx::query("select run_id, body from run_inbox");
     for row in rows.fetch_all(&mut connection).await? {
         history.unread.push((run_id(row.get("run_id")), json(Some(row.get("body")))));
@@ -80,6 +81,19 @@ async fn read_journals(connection: &mut PgConnection, history: &mut History) -> 
         journals.entry(run).or_default().push(entry);
     }
     history.journals = journals;
+    Ok(())
+}
+
+async fn read_events(connection: &mut PgConnection, history: &mut History) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query("select id, type, data from events order by transaction, id");
+    for row in rows.fetch_all(&mut *connection).await? {
+        let data = json(Some(row.get("data")));
+        // What happens to anything but runs is told while hosts are made ready.
+        if let Some(run) = data["runId"].as_str() {
+            let id = EventId::from_uuid(row.get("id")).to_string();
+            history.events.push(Told { id, kind: row.get("type"), run: run.to_owned() });
+        }
+    }
     Ok(())
 }
 

@@ -17,8 +17,8 @@ static TLS_PROVIDER: LazyLock<Egress> = LazyLock::new(|| Egress::new(EgressPolic
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    url: String,
-    token: Option<String>,
+    pub(crate) url: String,
+    pub(crate) token: Option<String>,
 }
 
 /// An answer, read to its end. A body that is no JSON is null.
