@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::event::EventType;
+use armilla_domain::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{Message, RunStatus};
 use armilla_store::{
-    Append, CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun, Line, NewRun, NewWorkflow, PlaceInLine, Rows, RunEnd,
-    Started, Store, Then, Told,
+    Append, CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun, Line, NewEvent, NewRun, NewWorkflow, PlaceInLine, Rows,
+    RunEnd, Started, Store, Then, Told,
 };
 use armilla_testkit::db::TestDatabase;
 use chrono::DateTime;
@@ -39,9 +40,12 @@ impl Bench {
             description: None,
             definition: "{}",
             warnings: "[]",
+            on_events: None,
             by: "ada",
         };
-        store.create_workflow(new).await.unwrap();
+        let id = EventId::from_parts(1_700_000_000_000, [1; 10]);
+        let event = NewEvent { id, kind: EventType::WorkflowCreated, data: "{}".to_owned(), depth: 0 };
+        store.create_workflow(new, &event).await.unwrap();
         Self { store, workflow, database }
     }
 
