@@ -26,6 +26,7 @@ pub mod secrets;
 mod serve;
 mod state;
 pub mod tools;
+pub mod webhooks;
 mod wire;
 pub mod workflows;
 

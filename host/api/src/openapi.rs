@@ -34,6 +34,7 @@ const BEARER: &str = "bearer";
         (name = "secrets", description = "What plugins put into requests without seeing it."),
         (name = "inbound hooks", description = "URLs that start runs."),
         (name = "events", description = "What happened."),
+        (name = "webhooks", description = "Where events are sent to, signed, and what became of each."),
         (name = "operations", description = "For those who run the server."),
     ),
     modifiers(&Bearer)

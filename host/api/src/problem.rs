@@ -9,6 +9,7 @@ mod hook;
 pub(crate) mod kind;
 mod prompt;
 mod schedule;
+mod webhook;
 
 use std::error::Error;
 use std::time::Duration;

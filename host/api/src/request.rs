@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub use self::body::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JsonBody, OptionalJsonBody};
-pub(crate) use self::body::{any_json, bytes_of, is_json};
+pub(crate) use self::body::{SoundBody, any_json, bytes_of, is_json};
 pub(crate) use self::idempotency::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub(crate) use self::if_match::IfMatch;
 pub(crate) use self::path::{PathBetween, PathNumbered};

@@ -14,7 +14,7 @@ use crate::request::{bound_duration, identify, panicked};
 use crate::state::ApiState;
 use crate::{
     agents, approvals, chat, events, health, hooks, pipelines, plugins, prompts, runs, schedules, secrets, tools,
-    workflows,
+    webhooks, workflows,
 };
 
 /// Everybody may ask these.
@@ -114,6 +114,21 @@ fn protected() -> OpenApiRouter<ApiState> {
         .routes(routes!(events::list_event_types))
         .routes(routes!(events::get_event_type))
         .routes(routes!(events::list_event_starts))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(webhooks::get_webhook, webhooks::replace_webhook, webhooks::delete_webhook))
+        .routes(routes!(webhooks::rotate_webhook_secret))
+        .routes(routes!(webhooks::enable_webhook))
+        .routes(routes!(webhooks::disable_webhook))
+        .routes(routes!(webhooks::test_webhook))
+        .routes(routes!(webhooks::enable_webhook_test_mode))
+        .routes(routes!(webhooks::disable_webhook_test_mode))
+        .routes(routes!(webhooks::list_captured_deliveries))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::list_webhook_deliveries))
+        .routes(routes!(webhooks::get_delivery))
+        .routes(routes!(webhooks::resend_delivery))
+        .routes(routes!(webhooks::recover_webhook))
+        .routes(routes!(webhooks::replay_webhook))
 }
 
 /// The OpenAPI document of every route.

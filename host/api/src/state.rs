@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use armilla_engine::{Chance, Clock, Engine};
+use armilla_webhooks::Webhooks;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +16,8 @@ use crate::auth::Authenticator;
 pub struct ApiState {
     /// Carries out what is asked for.
     pub engine: Engine,
+    /// Carries out what is asked for of webhooks.
+    pub webhooks: Webhooks,
     /// Judges tokens.
     pub authenticator: Arc<Authenticator>,
     /// Tells the time.

@@ -178,6 +178,7 @@ async fn serve_on(
         chance,
         readiness: readiness(database.store.clone(), engine.clone()),
         engine: engine.clone(),
+        webhooks: webhooks.clone(),
     };
     engine.start().await?;
     if let Err(error) = webhooks.start().await {

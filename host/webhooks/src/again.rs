@@ -7,7 +7,7 @@ use armilla_store::{Again, EventRow, NewDelivery};
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
 
-use crate::{DELIVERIES_KEPT_DAYS, Inner, WebhookError, Webhooks};
+use crate::{DELIVERIES_KEPT_DAYS, DeliveryView, Inner, WebhookError, Webhooks};
 
 /// Deliveries that one command sends again: an outage of days. More take another command.
 pub const SENT_AGAIN_MAX: u64 = 100_000;
@@ -41,7 +41,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`WebhookError::UnknownDelivery`], [`WebhookError::Disabled`], or where the database is away.
-    pub async fn resend(&self, workspace: WorkspaceId, id: DeliveryId, by: &str) -> Result<(), WebhookError> {
+    pub async fn resend(&self, workspace: WorkspaceId, id: DeliveryId, by: &str) -> Result<DeliveryView, WebhookError> {
         match self.inner.store.resend_delivery(workspace, id).await? {
             Again::Done(_) => {}
             Again::Unknown => return Err(WebhookError::UnknownDelivery(id)),
@@ -49,7 +49,9 @@ impl Webhooks {
         }
         self.inner.due.notify_one();
         info!(delivery.id = %id, workspace.id = %workspace, by, "Delivery `{id}` is sent again");
-        Ok(())
+        let (row, _) =
+            self.inner.store.webhook_delivery(workspace, id).await?.ok_or(WebhookError::UnknownDelivery(id))?;
+        Ok(row.into())
     }
 
     /// Sends all deliveries of a webhook again that were made in some time and failed.

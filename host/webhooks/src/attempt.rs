@@ -164,7 +164,7 @@ fn first_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.collect()
 }
 
-const fn code_of(error: &EgressError) -> &'static str {
+pub(crate) const fn code_of(error: &EgressError) -> &'static str {
     match error {
         EgressError::Setup { .. } => "webhook.setup",
         EgressError::BadUrl { .. } => "webhook.url",

@@ -2,15 +2,17 @@
 
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{WebhookId, WorkspaceId};
-use armilla_domain::webhook::{SignatureScheme, Webhook, WebhookText, check};
+use armilla_domain::webhook::{SignatureScheme, SigningKey, Webhook, WebhookText, check};
 use armilla_egress::EgressError;
 use armilla_store::WebhookRow;
 use tracing::info;
 
+use crate::attempt::code_of;
+use crate::keys::bad_secret;
 use crate::{Inner, WebhookError, WebhookView, WebhookWithSecret, Webhooks};
 
 /// A webhook as somebody wants it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NewWebhook {
     /// Where to, which events, and how.
     pub text: WebhookText,
@@ -23,6 +25,14 @@ pub struct NewWebhook {
 }
 
 impl Webhooks {
+    /// Everything that [`Webhooks::create`] would find wrong with a webhook.
+    pub fn faults(&self, new: NewWebhook) -> Vec<Fault> {
+        let wrong = new.secret.and_then(|secret| SigningKey::parse(new.scheme, &secret).err());
+        let mut faults: Vec<Fault> = wrong.map(bad_secret).into_iter().collect();
+        self.inner.checked(new.text, &mut faults);
+        faults
+    }
+
     /// Makes a webhook. It is told what happens from now on.
     ///
     /// # Errors
@@ -167,7 +177,7 @@ impl Inner {
         // Of what is wrong with a URL both may speak; of where it leads only the way out.
         let leads = matches!(refused, Some(EgressError::RefusedAddress { .. } | EgressError::RefusedPort { .. }));
         if let Some(why) = refused.filter(|_| leads || checked.is_ok()) {
-            faults.push(Fault::new("/url", "webhook.url", why.to_string()));
+            faults.push(Fault::new("/url", code_of(&why), why.to_string()));
         }
         match checked {
             Ok(webhook) => Some(webhook).filter(|_| faults.is_empty()),

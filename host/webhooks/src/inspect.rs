@@ -9,8 +9,11 @@ use armilla_store::{AttemptRow, DeliveryFilter};
 use crate::attempt::METHOD;
 use crate::{AttemptView, DeliveryDetail, DeliveryView, WebhookError, Webhooks};
 
+/// The last attempts of a delivery that are shown. One that is resent again and again has any number.
+pub const ATTEMPTS_SHOWN_MAX: u32 = 100;
+
 impl Webhooks {
-    /// Deliveries of a workspace, newest first, from before `before` on.
+    /// Deliveries of a workspace, newest first, from before `before` on; those of webhooks that are deleted too.
     ///
     /// # Errors
     /// Where the database is away.
@@ -21,10 +24,6 @@ impl Webhooks {
         before: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<DeliveryView>, WebhookError> {
-        if let Some(webhook) = filter.webhook {
-            // One of another workspace is not there.
-            self.row(workspace, webhook).await?;
-        }
         let rows = self.inner.store.webhook_deliveries(workspace, filter, before, limit).await?;
         Ok(rows.into_iter().map(DeliveryView::from).collect())
     }
@@ -43,7 +42,7 @@ impl Webhooks {
         self.deliveries(workspace, &filter, before, limit).await
     }
 
-    /// A delivery with all its attempts.
+    /// A delivery with its last attempts, at most [`ATTEMPTS_SHOWN_MAX`].
     ///
     /// # Errors
     /// [`WebhookError::UnknownDelivery`], or where the database is away.
@@ -51,9 +50,12 @@ impl Webhooks {
         let store = &self.inner.store;
         let (row, body) = store.webhook_delivery(workspace, id).await?.ok_or(WebhookError::UnknownDelivery(id))?;
         let keys = self.inner.open_keys(workspace, &store.webhook_keys(&[row.webhook]).await?);
-        let attempts = store.webhook_attempts(id).await?;
-        let attempts = attempts.into_iter().map(|attempt| view(attempt, row.event, &body, &keys)).collect();
-        Ok(DeliveryDetail { delivery: row.into(), body, attempts })
+        let attempts = store.webhook_attempts(id, ATTEMPTS_SHOWN_MAX).await?;
+        let attempts = attempts.into_iter().map(|attempt| view(attempt, row.event, &body, &keys));
+        let attempts: Vec<AttemptView> = attempts.collect();
+        let signed = attempts.iter().rfind(|attempt| attempt.signature_valid.is_some());
+        let curl = signed.map(|attempt| curl_of(METHOD, &attempt.url, &attempt.headers, &body));
+        Ok(DeliveryDetail { delivery: row.into(), body, curl, attempts })
     }
 }
 
@@ -70,7 +72,6 @@ fn view(row: AttemptRow, event: EventId, body: &[u8], keys: &[SigningKey]) -> At
         at: row.at,
         outcome: row.outcome,
         method: METHOD,
-        curl: curl_of(METHOD, &row.url, &headers, body),
         url: row.url,
         headers,
         signature_valid,

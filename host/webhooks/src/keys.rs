@@ -2,7 +2,7 @@
 
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{WebhookId, WorkspaceId};
-use armilla_domain::webhook::{SECRET_BYTES_DEFAULT, SignatureScheme, SigningKey};
+use armilla_domain::webhook::{BadKey, SECRET_BYTES_DEFAULT, SignatureScheme, SigningKey};
 use armilla_store::{NewWebhookKey, RotatedKey, StoreError, WebhookKeyRow};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -100,7 +100,7 @@ impl Inner {
             Some(text) => match SigningKey::parse(scheme, text) {
                 Ok(key) => key,
                 Err(why) => {
-                    faults.push(Fault::new("/secret", "webhook.secret", why.to_string()));
+                    faults.push(bad_secret(why));
                     return Ok(None);
                 }
             },
@@ -124,6 +124,11 @@ impl Inner {
         });
         keys.collect()
     }
+}
+
+/// What is told of a secret that is none; nothing of the secret.
+pub(crate) fn bad_secret(why: BadKey) -> Fault {
+    Fault::new("/secret", "webhook.secret", why.to_string())
 }
 
 /// The name that a key is sealed under, so that it opens as nobody else's.

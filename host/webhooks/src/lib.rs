@@ -34,6 +34,7 @@ use uuid::Uuid;
 pub use self::again::{Recover, Resent, SENT_AGAIN_MAX};
 pub use self::commands::NewWebhook;
 pub use self::error::WebhookError;
+pub use self::inspect::ATTEMPTS_SHOWN_MAX;
 pub use self::keys::{OVERLAP_HOURS_DEFAULT, OVERLAP_HOURS_MAX, RotateSecret};
 pub use self::transform::{TRANSFORM_WAIT_MAX, TRANSFORMED_BYTES_MAX, TransformCall, TransformTool};
 pub use self::trial::Trial;

@@ -1,7 +1,7 @@
 //! Sending a webhook something now, to see what it says.
 
 use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
-use armilla_domain::webhook::{Verdict, sample_body};
+use armilla_domain::webhook::{TEST_EVENT, Verdict, sample_body};
 use armilla_store::{AttemptResult, NewDelivery};
 use tracing::info;
 
@@ -35,7 +35,7 @@ impl Webhooks {
             id: DeliveryId::from_parts(inner.unix_millis(), inner.chance.bytes()),
             webhook: id,
             event,
-            kind: "webhook.test".to_owned(),
+            kind: TEST_EVENT.to_owned(),
             body: sample_body(inner.clock.now(), id),
         };
         let attempted = inner.attempt(&webhook, event, delivery.body.clone(), &keys, captured).await;

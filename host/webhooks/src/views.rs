@@ -104,7 +104,9 @@ pub struct DeliveryDetail {
     pub delivery: DeliveryView,
     /// What is sent, to the byte.
     pub body: Vec<u8>,
-    /// The attempts, the first one first.
+    /// The last request that was signed, as a command for a shell; nothing where none was.
+    pub curl: Option<String>,
+    /// The last attempts, the first one first.
     pub attempts: Vec<AttemptView>,
 }
 
@@ -123,8 +125,6 @@ pub struct AttemptView {
     pub url: String,
     /// Its headers, the signature included.
     pub headers: Vec<(String, String)>,
-    /// The same as a command for a shell.
-    pub curl: String,
     /// Whether a key that signs now made the signature; nothing where none was made.
     pub signature_valid: Option<bool>,
     /// The status of the answer.

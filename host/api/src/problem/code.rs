@@ -165,6 +165,13 @@ codes! {
     HookRunFailed, "hook.run_failed", BAD_GATEWAY, "The run that the call started failed.";
     HookRunTimedOut, "hook.run_timed_out", GATEWAY_TIMEOUT, "The run that the call started took too long.";
     HookRunCancelled, "hook.run_cancelled", CONFLICT, "The run that the call started was cancelled.";
+    WebhookNotFound, "webhook.not_found", NOT_FOUND, "There is no such webhook.";
+    WebhookInvalid, "webhook.invalid", UNPROCESSABLE_ENTITY, "What is wanted of the webhook has faults.";
+    WebhookTooMany, "webhook.too_many", CONFLICT, "The workspace has as many webhooks as it may.";
+    WebhookTooManyKeys, "webhook.too_many_keys", CONFLICT, "As many keys sign the webhook's deliveries as may.";
+    WebhookKeyUnusable, "webhook.key_unusable", CONFLICT, "The webhook's key cannot be used, so nothing can be signed.";
+    WebhookDisabled, "webhook.disabled", CONFLICT, "The webhook is disabled or deleted, so nothing is sent to it.";
+    DeliveryNotFound, "delivery.not_found", NOT_FOUND, "There is no such delivery, or it is too old to be kept.";
     ProblemNotFound, "problem.not_found", NOT_FOUND, "There is no such kind of problem.";
 
     StoreUnavailable, "store.unavailable", SERVICE_UNAVAILABLE, "The database cannot be reached at the moment.";

@@ -8,6 +8,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use futures::StreamExt;
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
@@ -56,6 +58,54 @@ impl<T: DeserializeOwned + ToSchema, S: Sync> FromRequest<S> for OptionalJsonBod
             Some(_) | None => Ok(Self(None)),
         }
     }
+}
+
+/// A JSON body as far as its shape is right, and what is wrong with the rest: so what only its meaning tells is told together with that. What
+/// is missing of it is not among its faults; `T` has a default for it that is judged.
+#[derive(Debug, Clone)]
+pub(crate) struct SoundBody<T> {
+    sound: T,
+    faults: Vec<Fault>,
+}
+
+impl<T> SoundBody<T> {
+    /// The body, where neither its shape nor `judge` finds anything wrong with it. `code` is for what `judge` finds.
+    pub(crate) fn judged(mut self, code: Code, judge: impl FnOnce(&T) -> Vec<Fault>) -> Result<T, Problem> {
+        let found = judge(&self.sound);
+        // A field whose shape is wrong was not judged, but what stands in for it.
+        let whole = |fault: &Fault| !self.faults.iter().any(|other| field_of(other) == field_of(fault));
+        let found: Vec<Fault> = found.into_iter().filter(whole).collect();
+        let code = if found.is_empty() { Code::BodyInvalid } else { code };
+        self.faults.extend(found);
+        if self.faults.is_empty() { Ok(self.sound) } else { Err(Problem::invalid(code, self.faults)) }
+    }
+}
+
+impl<T: DeserializeOwned + ToSchema, S: Sync> FromRequest<S> for SoundBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let Some(text) = json_text(request).await? else {
+            return Err(Problem::new(Code::BodyMalformed, "The body is empty; this operation needs one."));
+        };
+        let (body, faults) = match read_json::<T>(&text)? {
+            Ok(sound) => return Ok(Self { sound, faults: Vec::new() }),
+            Err(unsound) => unsound,
+        };
+        let known = &json!(T::schema())["properties"];
+        let Value::Object(mut fields) = body else { return Err(Problem::invalid(Code::BodyInvalid, faults)) };
+        fields.retain(|name, _| known.get(name).is_some() && !faults.iter().any(|fault| field_of(fault) == name));
+        let Ok(sound) = serde_json::from_value(Value::Object(fields)) else {
+            return Err(Problem::invalid(Code::BodyInvalid, faults));
+        };
+        let faults = faults.into_iter().filter(|fault| fault.code != "body.required" || !fault.pointer.is_empty());
+        Ok(Self { sound, faults: faults.collect() })
+    }
+}
+
+/// The field of the body that a fault is in; empty where it is the body's own.
+fn field_of(fault: &Fault) -> &str {
+    fault.pointer.split('/').nth(1).unwrap_or_default()
 }
 
 /// The bytes of a body that says it is JSON; none where there is no body.
@@ -118,6 +168,11 @@ pub(crate) fn any_json(bytes: &[u8]) -> Result<Value, Problem> {
 }
 
 fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Problem> {
+    read_json(bytes)?.map_err(|(_, faults)| Problem::invalid(Code::BodyInvalid, faults))
+}
+
+/// The value, or else the body as it is and its faults.
+fn read_json<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<Result<T, (Value, Vec<Fault>)>, Problem> {
     // Before any value is built: building is what nesting makes expensive.
     if let Some((line, column)) = too_deep(bytes) {
         let detail = format!("At line {line}, column {column}, the JSON is nested more than {JSON_DEPTH_MAX} deep.");
@@ -125,7 +180,7 @@ fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Problem> {
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let fault = match serde_path_to_error::deserialize(&mut json) {
-        Ok(value) => return json.end().map(|()| value).map_err(|error| malformed(&error)),
+        Ok(value) => return json.end().map(|()| Ok(value)).map_err(|error| malformed(&error)),
         // An enumeration that is given a number complains of its text as if it were no JSON.
         Err(error) if error.inner().is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => error,
         Err(error) => return Err(malformed(error.inner())),
@@ -136,7 +191,7 @@ fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Problem> {
     if faults.is_empty() {
         faults.push(Fault::new(json_pointer(fault.path()), "body.value", without_position(fault.inner())));
     }
-    Err(Problem::invalid(Code::BodyInvalid, faults))
+    Ok(Err((body, faults)))
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -189,18 +244,27 @@ fn schema_faults<T: ToSchema>(body: &Value) -> Vec<Fault> {
     schema["components"] = json!({ "schemas": referenced });
     // Our own schemas compile: a test looks at each of them.
     let Ok(validator) = jsonschema::draft202012::new(&schema) else { return Vec::new() };
-    validator
-        .iter_errors(body)
-        .take(FAULTS_MAX)
-        // Masked: a fault names the place, and does not send a megabyte of it back.
-        .map(|e| {
-            Fault::new(
-                e.instance_path().as_str(),
-                format!("body.{}", snake(e.kind().keyword())),
-                e.masked().to_string(),
-            )
-        })
-        .collect()
+    let mut faults = Vec::new();
+    for error in validator.iter_errors(body).take(FAULTS_MAX) {
+        add_faults(&error, &mut faults);
+    }
+    faults
+}
+
+/// Of a value that may be one thing or another (mostly: an object or null) and is neither, what is wrong with it as the one that it looks like.
+fn add_faults(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
+    if let ValidationErrorKind::OneOfNotValid { context } = error.kind() {
+        let other = |found: &ValidationError<'_>| {
+            found.kind().keyword() == "type" && found.instance_path() == error.instance_path()
+        };
+        let mut alike = context.iter().filter(|found| !found.iter().any(other));
+        if let (Some(found), None) = (alike.next(), alike.next()) {
+            return found.iter().for_each(|error| add_faults(error, faults));
+        }
+    }
+    let code = format!("body.{}", snake(error.kind().keyword()));
+    // Masked: a fault names the place, and does not send a megabyte of it back.
+    faults.push(Fault::new(error.instance_path().as_str(), code, error.masked().to_string()));
 }
 
 /// `additionalProperties` as our codes spell words.

@@ -12,6 +12,7 @@ use armilla_egress::{Egress, EgressPolicy};
 use armilla_engine::{Chance, Clock, Engine, Parts, PipelineTemplates, PluginPolicy, SealingKey};
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::{PgConnectOptions, Store};
+use armilla_webhooks::Webhooks;
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -55,10 +56,14 @@ fn secret() -> Secret {
 // One for all tests: it starts threads.
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(SandboxConfig::default()).unwrap());
 
-/// An engine whose database is not there: nobody listens on a socket in a folder that does not exist.
+/// A database that is not there: nobody listens on a socket in a folder that does not exist.
+fn store() -> Store {
+    Store::new(PgConnectOptions::new().socket("/nonexistent"))
+}
+
 fn engine() -> Engine {
     Engine::new(Parts {
-        store: Store::new(PgConnectOptions::new().socket("/nonexistent")),
+        store: store(),
         agents: Agents::new(Egress::new(EgressPolicy::default()).unwrap()),
         sandbox: SANDBOX.clone(),
         policy: PluginPolicy::default(),
@@ -68,6 +73,18 @@ fn engine() -> Engine {
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),
         host_id: Uuid::nil(),
+    })
+}
+
+fn webhooks() -> Webhooks {
+    Webhooks::new(armilla_webhooks::Parts {
+        store: store(),
+        egress: Egress::new(EgressPolicy::default()).unwrap(),
+        sealing: SealingKey::new([7; 32]),
+        clock: Arc::new(Still),
+        chance: Arc::new(Counting::default()),
+        host_id: Uuid::nil(),
+        transform: None,
     })
 }
 
@@ -81,6 +98,7 @@ fn state_with(checks: Vec<Check>) -> ApiState {
     };
     ApiState {
         engine: engine(),
+        webhooks: webhooks(),
         authenticator: Arc::new(Authenticator::new(&config).unwrap()),
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),

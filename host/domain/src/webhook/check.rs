@@ -88,21 +88,26 @@ pub fn check(templates: &Templates, text: WebhookText) -> Result<Webhook, Vec<Fa
 
 /// Whether an address or a port that the URL names may be reached is asked of whoever would reach it.
 fn check_url(text: &str, faults: &mut Vec<Fault>) {
-    let mut fault = |detail: String| faults.push(Fault::new("/url", "webhook.url", detail));
+    let mut fault = |code: &str, detail: String| faults.push(Fault::new("/url", code, detail));
     if text.len() > WEBHOOK_URL_BYTES_MAX {
-        return fault(format!("a URL has at most {WEBHOOK_URL_BYTES_MAX} bytes"));
+        return fault("webhook.url", format!("a URL has at most {WEBHOOK_URL_BYTES_MAX} bytes"));
+    }
+    // Some of these are passed over where a URL is read; it is sent to, shown and kept as it was written.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return fault("webhook.url", "a URL has no blanks and no control characters".to_owned());
     }
     let Ok(url) = Url::parse(text) else {
-        return fault("this is no absolute URL".to_owned());
+        return fault("webhook.url", "this is no absolute URL".to_owned());
     };
     if !matches!(url.scheme(), "http" | "https") {
-        return fault("the URL begins with `http://` or `https://`".to_owned());
+        return fault("webhook.url_scheme", "the URL begins with `http://` or `https://`".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        fault("the URL holds no user name and no password: what is sent is signed".to_owned());
+        let detail = "the URL holds no user name and no password: what is sent is signed";
+        fault("webhook.url_credentials", detail.to_owned());
     }
     if url.fragment().is_some() {
-        fault("a fragment is never sent, so the URL has none".to_owned());
+        fault("webhook.url", "a fragment is never sent, so the URL has none".to_owned());
     }
 }
 

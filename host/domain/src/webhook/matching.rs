@@ -13,7 +13,7 @@ use crate::id::{EventId, WebhookId};
 use crate::template::{Scope, Templates};
 
 /// The type of what a test of a webhook sends. No event has it.
-pub(super) const TEST_EVENT: &str = "webhook.test";
+pub const TEST_EVENT: &str = "webhook.test";
 
 /// Some types of events, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -181,19 +181,22 @@ impl Store {
         Ok(deliveries.collect())
     }
 
-    /// The attempts of a delivery, the first one first.
+    /// The last `limit` attempts of a delivery, the first one of them first.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn webhook_attempts(&self, id: DeliveryId) -> Result<Vec<AttemptRow>, StoreError> {
+    pub async fn webhook_attempts(&self, id: DeliveryId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
         let attempts = sqlx::query_as!(
             AttemptRow,
             "select number, at, outcome, url, request_headers, status, answer_headers, answer_body, answer_cut, peer, resolving_us,
                 connecting_us, waiting_us, reading_us, total_us, error, error_detail, retry_at, retry_reason
-            from webhook_attempts where delivery_id = $1 order by number",
+            from webhook_attempts where delivery_id = $1 order by number desc limit $2",
             id.uuid(),
+            i64::from(limit),
         );
-        Ok(attempts.fetch_all(&self.pool).await?)
+        let mut attempts = attempts.fetch_all(&self.pool).await?;
+        attempts.reverse();
+        Ok(attempts)
     }
 
     /// Keeps a delivery that somebody made by hand and that has ended with its first attempt.

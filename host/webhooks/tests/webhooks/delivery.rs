@@ -45,7 +45,8 @@ async fn an_event_arrives_signed_once_and_can_be_looked_at() {
     assert!(attempt.answer_headers.as_ref().unwrap().contains(&("x-seen".to_owned(), "yes".to_owned())));
     assert!(attempt.peer.as_ref().unwrap().starts_with("127.0.0.1:"));
     assert!(attempt.waiting.is_some() && attempt.reading.is_some() && attempt.total > Duration::ZERO);
-    assert!(attempt.curl.starts_with("curl ") && attempt.curl.contains(came.header("webhook-signature")));
+    let curl = detail.curl.as_deref().unwrap();
+    assert!(curl.starts_with("curl ") && curl.contains(came.header("webhook-signature")));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What the operations answer before, and without, a database. `server` tests them with one.
 
+use std::collections::HashSet;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -12,6 +14,8 @@ use crate::routes::router;
 
 const WORKFLOW: &str = "/workflows/wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
 const TEMPLATE: &str = "/prompt-templates/pt_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
+const WEBHOOK: &str = "/webhooks/wh_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
+const DELIVERY: &str = "/webhooks/deliveries/dlv_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
 const RUN: &str = "/runs/run_0196f0c45e7a7c3f8d1b2a3c4d5e6f70";
 
 async fn ask(role: Role, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -31,6 +35,9 @@ async fn ask_of(router: Router, role: Role, method: &str, path: &str, body: Opti
 fn operations() -> Vec<(Role, &'static str, String, Option<Value>)> {
     let definition = json!({ "steps": [{ "type": "agent", "id": "a", "agentId": "writer", "message": "Hello" }] });
     let agent = json!({ "id": "writer", "protocol": "http", "endpoint": "http://localhost/" });
+    let webhook = json!({ "url": "https://example.com/in", "events": ["*"] });
+    // A day before the clock of these tests.
+    let since = json!({ "since": "2026-01-30T00:00:00Z" });
     vec![
         (Role::Member, "POST", "/workflows".into(), Some(json!({ "name": "n", "definition": definition }))),
         (Role::Viewer, "GET", "/workflows".into(), None),
@@ -67,6 +74,24 @@ fn operations() -> Vec<(Role, &'static str, String, Option<Value>)> {
         (Role::Viewer, "GET", "/agents/writer/prompt-versions/1/diff/2".into(), None),
         (Role::Viewer, "GET", "/agents/writer/prompt-versions/1/metrics".into(), None),
         (Role::Viewer, "GET", "/agents/writer/prompt-labels".into(), None),
+        (Role::Admin, "POST", "/webhooks".into(), Some(webhook.clone())),
+        (Role::Viewer, "GET", "/webhooks".into(), None),
+        (Role::Viewer, "GET", WEBHOOK.into(), None),
+        (Role::Admin, "PUT", WEBHOOK.into(), Some(webhook)),
+        (Role::Admin, "DELETE", WEBHOOK.into(), None),
+        (Role::Admin, "POST", format!("{WEBHOOK}/rotate-secret"), None),
+        (Role::Admin, "POST", format!("{WEBHOOK}/enable"), None),
+        (Role::Admin, "POST", format!("{WEBHOOK}/disable"), None),
+        (Role::Admin, "POST", format!("{WEBHOOK}/test"), None),
+        (Role::Viewer, "GET", format!("{WEBHOOK}/deliveries"), None),
+        (Role::Admin, "POST", format!("{WEBHOOK}/recover"), Some(since.clone())),
+        (Role::Admin, "POST", format!("{WEBHOOK}/replay"), Some(since)),
+        (Role::Admin, "POST", "/webhooks/test-mode/enable".into(), None),
+        (Role::Admin, "POST", "/webhooks/test-mode/disable".into(), None),
+        (Role::Viewer, "GET", "/webhooks/test-mode/log".into(), None),
+        (Role::Viewer, "GET", "/webhooks/deliveries?status=failed".into(), None),
+        (Role::Admin, "GET", DELIVERY.into(), None),
+        (Role::Admin, "POST", format!("{DELIVERY}/resend"), None),
         (Role::Admin, "PUT", "/agents/writer/prompt-labels/production".into(), Some(json!({ "version": 1 }))),
         (Role::Admin, "DELETE", "/agents/writer/prompt-labels/production".into(), None),
         (Role::Viewer, "GET", "/agents/writer/prompt-labels/production/history".into(), None),
@@ -111,6 +136,11 @@ async fn a_text_that_cannot_be_an_id_names_nothing() {
         ("GET", "/runs/x", "run.not_found"),
         ("GET", "/runs/wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70/steps", "run.not_found"),
         ("GET", "/tools/x", "tool.not_found"),
+        ("GET", "/webhooks/x", "webhook.not_found"),
+        ("GET", "/webhooks/test-mode", "webhook.not_found"),
+        ("POST", "/webhooks/test-mode/test", "webhook.not_found"),
+        ("GET", "/webhooks/deliveries/deliveries", "delivery.not_found"),
+        ("POST", "/webhooks/deliveries/wh_0196f0c45e7a7c3f8d1b2a3c4d5e6f70/resend", "delivery.not_found"),
     ] {
         let response = ask(Role::Owner, method, path, None).await;
         assert_eq!((response.status(), code_of(response).await), (StatusCode::NOT_FOUND, code.into()), "{path}");
@@ -153,6 +183,44 @@ async fn every_fault_of_an_agent_is_placed_in_the_body() {
     let other = json!({ "id": "other", "protocol": "http", "endpoint": "http://localhost/" });
     let problem = problem_of(ask(Role::Admin, "PUT", "/agents/writer", Some(other)).await).await;
     assert_eq!(self::pointers(&problem), ["/id"]);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_webhook_is_told_at_once_whether_of_its_shape_or_of_its_meaning() {
+    let body = json!({
+        "url": "http://10.0.0.1:22", "events": ["run.exploded"], "secret": "whsec_hunter2", "concurrency": "many",
+        "rate": { "count": 0, "per": "second" }, "colour": "red",
+    });
+    let response = ask(Role::Admin, "POST", "/webhooks", Some(body)).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let problem = problem_of(response).await;
+    assert_eq!(problem["code"], "webhook.invalid");
+    let found: HashSet<_> =
+        problem["errors"].as_array().unwrap().iter().map(|one| (one["pointer"].clone(), one["code"].clone())).collect();
+    let expected = [
+        ("/concurrency", "body.type"),
+        ("/rate/count", "body.minimum"),
+        ("", "body.additional_properties"),
+        ("/secret", "webhook.secret"),
+        ("/url", "webhook.refused_address"),
+        ("/events/0", "webhook.unknown_event"),
+    ];
+    assert_eq!(found, expected.map(|(pointer, code)| (json!(pointer), json!(code))).into(), "{problem:#}");
+    assert!(!problem.to_string().contains("hunter2"), "{problem}");
+
+    let problem = problem_of(ask(Role::Admin, "POST", "/webhooks", Some(json!({ "colour": "red" }))).await).await;
+    assert_eq!(pointers(&problem), ["", "/url", "/events"]);
+    let problem = problem_of(ask(Role::Admin, "POST", "/webhooks", Some(json!({}))).await).await;
+    assert_eq!((&problem["code"], pointers(&problem)), (&json!("webhook.invalid"), vec!["/url", "/events"]));
+    let problem = problem_of(ask(Role::Admin, "POST", "/webhooks", Some(json!([]))).await).await;
+    assert_eq!((&problem["code"], pointers(&problem)), (&json!("body.invalid"), vec![""]));
+}
+
+#[tokio::test]
+async fn a_webhook_is_not_given_another_key_in_passing() {
+    let body = json!({ "url": "ftp://example.com", "events": ["*"], "secret": "x", "scheme": "v1a" });
+    let problem = problem_of(ask(Role::Admin, "PUT", WEBHOOK, Some(body)).await).await;
+    assert_eq!(pointers(&problem), ["/secret", "/scheme", "/url"]);
 }
 
 #[tokio::test]

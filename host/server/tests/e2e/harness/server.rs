@@ -95,6 +95,7 @@ impl TestServer {
         });
         let router = armilla_api::router(ApiState {
             engine: engine.clone(),
+            webhooks: webhooks.clone(),
             authenticator: Arc::new(Authenticator::new(&auth_config()).unwrap()),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
