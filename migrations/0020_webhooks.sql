@@ -79,6 +79,8 @@ create unique index webhook_deliveries_of_event on webhook_deliveries (webhook_i
 create index webhook_deliveries_of_webhook on webhook_deliveries (webhook_id, id);
 create index webhook_deliveries_of_workspace on webhook_deliveries (workspace_id, id);
 create index webhook_deliveries_failed on webhook_deliveries (workspace_id, webhook_id, id) where status = 'failed';
+-- Few among many, and what people look for.
+create index webhook_deliveries_of_status on webhook_deliveries (workspace_id, status, id) where status in ('failed', 'captured', 'skipped');
 create index webhook_deliveries_due on webhook_deliveries (webhook_id, due_at, place) where status = 'pending';
 create index webhook_deliveries_in_order on webhook_deliveries (webhook_id, place) where status = 'pending';
 create index webhook_deliveries_claimed on webhook_deliveries (webhook_id, due_at) where claimed_by is not null;

@@ -1,10 +1,12 @@
 //! Commands on agents.
 
 use armilla_domain::agent::AgentConfig;
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::PromptTold;
 use armilla_domain::fault::{Fault, pointer};
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::template::Templates;
-use armilla_store::{AgentRow, AgentVersionRow, ReplacedAgent, StoreError};
+use armilla_store::{AgentRow, AgentVersionRow, ConfigPrompt, NewEvent, ReplacedAgent, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::info;
@@ -55,9 +57,10 @@ impl Engine {
     }
 
     async fn keep_new(&self, workspace: WorkspaceId, config: AgentConfig, by: &str) -> Result<AgentView, CommandError> {
-        let (text, prompt) = (text_of(&config)?, config.system_prompt_template.as_deref());
-        let row = self.host.store.create_agent(workspace, &config.id, &text, prompt, by).await?;
+        let (text, event) = (text_of(&config)?, self.prompt_event(&config.id, by));
+        let row = self.host.store.create_agent(workspace, &config.id, &text, prompt_of(&config, &event), by).await?;
         let row = row.ok_or_else(|| CommandError::AgentExists(config.id.clone()))?;
+        self.host.told.send_replace(());
         info!(agent.id = %config.id, workspace.id = %workspace, "Agent `{}` was created", config.id);
         Ok(view(row)?)
     }
@@ -119,12 +122,22 @@ impl Engine {
         by: &str,
         restored_from: Option<i32>,
     ) -> Result<AgentRow, CommandError> {
-        let (text, prompt) = (text_of(config)?, config.system_prompt_template.as_deref());
+        let (text, event) = (text_of(config)?, self.prompt_event(id, by));
+        let prompt = prompt_of(config, &event);
         match self.host.store.replace_agent(workspace, id, &text, prompt, by, restored_from).await? {
             None => Err(CommandError::UnknownAgent(id.to_owned())),
             Some(ReplacedAgent::TooManyPrompts) => Err(PromptError::TooManyVersions.into()),
-            Some(ReplacedAgent::Done(row)) => Ok(row),
+            Some(ReplacedAgent::Done(row)) => {
+                self.host.told.send_replace(());
+                Ok(row)
+            }
         }
+    }
+
+    /// What is told where an agent's configuration brings a prompt that is new.
+    fn prompt_event(&self, agent: &str, by: &str) -> NewEvent {
+        let told = PromptTold { agent_id: agent, by: Some(by), ..PromptTold::default() };
+        self.host.event(EventType::PromptVersionCreated, &told)
     }
 
     /// Versions of an agent, newest first, from before `before` on.
@@ -267,6 +280,10 @@ fn version_view(id: &str, row: AgentVersionRow) -> Result<AgentVersionView, Stor
         restored_from: row.restored_from,
         created_at: row.created_at,
     })
+}
+
+fn prompt_of<'a>(config: &'a AgentConfig, event: &'a NewEvent) -> Option<ConfigPrompt<'a>> {
+    config.system_prompt_template.as_deref().map(|system_prompt| ConfigPrompt { system_prompt, event })
 }
 
 fn text_of(config: &AgentConfig) -> Result<String, StoreError> {

@@ -254,6 +254,7 @@ async fn call(host: &Arc<Host>, work: &Work) -> Result<Answered, CallError> {
                 *version,
                 input,
                 &work.context,
+                Some(work.event_depth),
             );
             let answer = call.await?;
             Ok(measured(input, answer.value, answer.answerer, None).into())

@@ -8,7 +8,7 @@ use armilla_domain::event::{EventType, Told, of_step};
 use armilla_domain::id::{ApprovalId, RunId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
-use armilla_store::{Append, Asked, LeasedRun, Rows, RunEnd, StoreError, Then};
+use armilla_store::{Append, Asked, LeasedRun, NewEvent, Rows, RunEnd, StoreError, Then};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -171,8 +171,15 @@ impl Pending {
         } else {
             Then::GoOn { status }
         };
+        // The ids are in the order in which it happened: what led to a question comes before it, the wait for its answer after it.
+        let told = |waits: bool| {
+            let told = self.told.iter().filter(move |told| (told.kind == EventType::RunWaiting) == waits);
+            told.map(|told| host.event_of(told, self.event_depth))
+        };
+        let mut events: Vec<NewEvent> = told(false).collect();
         let asked = state.approvals();
         let approvals = (asked != self.asked).then(|| asked.into_iter().map(|asked| self.ask(host, asked)).collect());
+        events.extend(told(true));
         Ok(Append {
             run: self.run,
             epoch: self.epoch,
@@ -182,7 +189,7 @@ impl Pending {
             consumed: self.consumed.clone(),
             abandoned: self.abandoned.clone(),
             approvals,
-            events: self.told.iter().map(|told| host.event_of(told, self.event_depth)).collect(),
+            events,
         })
     }
 

@@ -23,6 +23,7 @@ pub use self::counts::PromptMetrics;
 pub(crate) use self::counts::{PromptCounts, flush_forever};
 pub use self::error::PromptError;
 pub use self::labels::{PromptLabelView, PromptMoveView};
+pub(crate) use self::overrides::tell_of_ended as tell_of_ended_overrides;
 pub use self::overrides::{NewPromptOverride, OverrideContent, PromptOverrideView};
 pub use self::templates::{NewPromptTemplate, PromptTemplateView, RenderedPrompt, RevisePromptTemplate};
 pub use self::versions::{MadePromptVersion, NewPromptVersion, PromptVersionView};

@@ -8,9 +8,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::host::Host;
-use crate::{schedules, triggers};
+use crate::{prompts, schedules, triggers};
 
-/// How often runs are looked for that wait for a turn which is theirs, or whose parent has ended.
+/// How often runs are looked for that wait for a turn which is theirs, or whose parent has ended, and overrides that are over.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How often what is over is removed.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,6 +47,7 @@ async fn sweep(host: &Host) -> Result<(), StoreError> {
     host.wake(&orphans);
     let let_go = host.store.let_cancelled_runs_end().await?;
     host.wake(&let_go);
+    prompts::tell_of_ended_overrides(host).await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::call::CallError;
 use armilla_domain::event::EVENT_DEPTH_MAX;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_store::{EventConsumer, EventRow, EventStartRow, NewEventStart, StoreError, TriggeredWorkflow};
@@ -21,6 +22,8 @@ use crate::{CommandError, EventView};
 
 /// How often events are looked for that nobody told this host of.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How long two looks are apart at least, however much happens here: they must not take what runs need.
+const LOOK_REST: Duration = Duration::from_millis(25);
 /// Events that one look goes through under one lock: some milliseconds of expressions.
 const EVENTS_AT_ONCE: u32 = 200;
 /// Runs that are started by one look.
@@ -45,6 +48,7 @@ pub(crate) async fn follow_forever(host: Arc<Host>) {
         if let Err(error) = look(&host).await {
             warn!("Events could not be followed: {error}");
         }
+        tokio::time::sleep(LOOK_REST).await;
     }
 }
 
@@ -53,11 +57,23 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
 }
 
 async fn look(host: &Arc<Host>) -> Result<(), StoreError> {
-    let horizon = host.store.event_horizon().await?;
+    let Some(horizon) = host.store.horizon_of_followed(EventConsumer::Triggers).await? else { return Ok(()) };
     for workspace in host.store.workspaces_to_follow(EventConsumer::Triggers, horizon).await? {
-        while follow(host, workspace, horizon).await? && !host.stopping.is_cancelled() {}
+        match follow_up_to(host, workspace, horizon).await {
+            Err(error) if error.is_unavailable() => return Err(error),
+            // One of which nothing is understood must not keep the others.
+            Err(error) => {
+                error!(workspace.id = %workspace, "The events of `{workspace}` could not be followed: {error}")
+            }
+            Ok(()) => {}
+        }
     }
     while start_claimed(host).await? == STARTS_AT_ONCE as usize && !host.stopping.is_cancelled() {}
+    Ok(())
+}
+
+async fn follow_up_to(host: &Host, workspace: WorkspaceId, horizon: i64) -> Result<(), StoreError> {
+    while follow(host, workspace, horizon).await? && !host.stopping.is_cancelled() {}
     Ok(())
 }
 
@@ -66,7 +82,10 @@ async fn follow(host: &Host, workspace: WorkspaceId, horizon: i64) -> Result<boo
     let decide = async |workflows: &[TriggeredWorkflow], events: &[EventRow]| {
         let mut starts = Vec::new();
         for event in events {
-            for triggered in workflows.iter().filter(|triggered| triggered.on_events.contains(&event.kind)) {
+            let is_meant = |triggered: &&TriggeredWorkflow| {
+                event.transaction > triggered.since && triggered.on_events.contains(&event.kind)
+            };
+            for triggered in workflows.iter().filter(is_meant) {
                 starts.extend(decide(host, triggered, event).await?);
             }
         }
@@ -82,11 +101,18 @@ async fn decide(
     triggered: &TriggeredWorkflow,
     event: &EventRow,
 ) -> Result<Option<NewEventStart>, StoreError> {
-    let workflow = host.workflow(triggered.workflow, triggered.version).await?;
-    let Some(on_event) = &workflow.on_event else { return Ok(None) };
-    let view = EventView::try_from(event.clone())?;
     let depth = event.depth.saturating_add(1);
-    let start = match on_event.judge(&host.templates, variable_of(&view)) {
+    let start = match judge(host, triggered, event).await {
+        Err(error) if error.is_unavailable() => return Err(error),
+        // It must not keep others from what starts them.
+        Err(error) => {
+            error!(workflow.id = %triggered.workflow, event.id = %event.id,
+                "Whether `{}` starts `{}` is not understood: {error}", event.id, triggered.workflow);
+            return Ok(Some(new_start(triggered, event, depth, Err("its definition is not understood".to_owned()))));
+        }
+        Ok(judged) => judged,
+    };
+    let start = match start {
         Ok(None) => return Ok(None),
         Ok(Some(_)) if depth > EVENT_DEPTH_MAX => {
             warn!(workflow.id = %triggered.workflow, event.id = %event.id,
@@ -96,8 +122,29 @@ async fn decide(
         Ok(Some(input)) => Ok((RunId::from_parts(host.unix_millis(), host.chance.bytes()), input.to_string())),
         Err(error) => Err(format!("`onEvent` could not be evaluated: {error}")),
     };
+    Ok(Some(new_start(triggered, event, depth, start)))
+}
+
+/// What the workflow's definition says to an event: the input of a run, or nothing.
+async fn judge(
+    host: &Host,
+    triggered: &TriggeredWorkflow,
+    event: &EventRow,
+) -> Result<Result<Option<Value>, CallError>, StoreError> {
+    let workflow = host.workflow(triggered.workflow, triggered.version).await?;
+    let Some(on_event) = &workflow.on_event else { return Ok(Ok(None)) };
+    let view = EventView::try_from(event.clone())?;
+    Ok(on_event.judge(&host.templates, variable_of(&view)))
+}
+
+fn new_start(
+    triggered: &TriggeredWorkflow,
+    event: &EventRow,
+    depth: i16,
+    start: Result<(RunId, String), String>,
+) -> NewEventStart {
     let (workflow, event_type) = (triggered.workflow, event.kind.clone());
-    Ok(Some(NewEventStart { event: event.id, event_type, workflow, depth: depth.min(EVENT_DEPTH_MAX), start }))
+    NewEventStart { event: event.id, event_type, workflow, depth: depth.min(EVENT_DEPTH_MAX), start }
 }
 
 /// An event as expressions see it.

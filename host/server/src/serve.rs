@@ -159,7 +159,6 @@ async fn serve_on(
     database.store.migrate().await?;
     let Equipment { egress, sandbox, policy, pipeline_templates } = equipment;
     let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
-    let host_id = settings.keys.host_id()?;
     let engine = Engine::new(Parts {
         store: database.store.clone(),
         agents: Agents::new(egress.clone()),
@@ -170,17 +169,9 @@ async fn serve_on(
         pipeline_templates,
         clock: clock.clone(),
         chance: chance.clone(),
-        host_id,
+        host_id: settings.keys.host_id()?,
     });
-    let webhooks = Webhooks::new(armilla_webhooks::Parts {
-        store: database.store.clone(),
-        egress,
-        sealing: settings.sealing.clone(),
-        clock: clock.clone(),
-        chance: chance.clone(),
-        host_id,
-        transform: Some(transform_by_tools(engine.clone())),
-    });
+    let webhooks = webhooks(settings, database, egress, engine.clone())?;
     let state = ApiState {
         authenticator: Arc::new(Authenticator::new(&settings.auth)?),
         clock,
@@ -194,6 +185,7 @@ async fn serve_on(
         engine.stop().await;
         return Err(error.into());
     }
+    webhooks.poke_on(engine.told());
 
     let address = listener.local_addr()?;
     let address_file = settings.data_dir.join(ADDRESS_FILE);
@@ -223,6 +215,19 @@ async fn serve_on(
     // Already gone, if somebody cleared the folder; nothing is lost with it.
     let _ = std::fs::remove_file(&address_file);
     Ok(served?)
+}
+
+/// Sends nothing yet.
+fn webhooks(settings: &Settings, database: &Database, egress: Egress, engine: Engine) -> Result<Webhooks, ServeError> {
+    Ok(Webhooks::new(armilla_webhooks::Parts {
+        store: database.store.clone(),
+        egress,
+        sealing: settings.sealing.clone(),
+        clock: Arc::new(SystemClock),
+        chance: Arc::new(SystemChance),
+        host_id: settings.keys.host_id()?,
+        transform: Some(transform_by_tools(engine)),
+    }))
 }
 
 /// What was decided about plugins.

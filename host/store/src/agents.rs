@@ -4,7 +4,7 @@ use armilla_domain::id::WorkspaceId;
 use chrono::{DateTime, Utc};
 
 use crate::prompts::{keep_prompt_of_config, lock_prompts};
-use crate::{Store, StoreError};
+use crate::{ConfigPrompt, Store, StoreError};
 
 /// Versions of one agent that are kept, the newest: more are no use to anybody who wants to go back.
 pub const AGENT_VERSIONS_KEPT: i32 = 1_000;
@@ -61,7 +61,7 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
-        prompt: Option<&str>,
+        prompt: Option<ConfigPrompt<'_>>,
         by: &str,
     ) -> Result<Option<AgentRow>, StoreError> {
         let mut transaction = self.pool.begin().await?;
@@ -82,7 +82,7 @@ impl Store {
             id,
             config,
             by,
-            prompt,
+            prompt.map(|prompt| prompt.system_prompt),
         );
         let Some(agent) = agent.fetch_optional(&mut *transaction).await? else { return Ok(None) };
         if let Some(prompt) = prompt {
@@ -102,7 +102,7 @@ impl Store {
         workspace: WorkspaceId,
         id: &str,
         config: &str,
-        prompt: Option<&str>,
+        prompt: Option<ConfigPrompt<'_>>,
         by: &str,
         restored_from: Option<i32>,
     ) -> Result<Option<ReplacedAgent>, StoreError> {

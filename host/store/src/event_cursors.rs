@@ -27,6 +27,18 @@ impl EventConsumer {
 }
 
 impl Store {
+    /// As [`Store::event_horizon`], where anybody follows events for `consumer` at all: nobody looks for what nobody wants.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn horizon_of_followed(&self, consumer: EventConsumer) -> Result<Option<i64>, StoreError> {
+        let followed = sqlx::query_scalar!(
+            r#"select exists (select from event_cursors where consumer = $1) as "followed!""#,
+            consumer.as_str(),
+        );
+        if followed.fetch_one(&self.pool).await? { self.event_horizon().await.map(Some) } else { Ok(None) }
+    }
+
     /// Workspaces whose events before `horizon` have not all been looked at by somebody who follows them.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub struct TriggeredWorkflow {
     pub version: i32,
     /// The names of the types of events that start it.
     pub on_events: Vec<String>,
+    /// The transaction that made events start it: those of later ones do.
+    pub since: i64,
 }
 
 /// What an event does to a workflow.
@@ -216,7 +218,7 @@ async fn triggered_workflows(
     workspace: WorkspaceId,
 ) -> Result<Vec<TriggeredWorkflow>, StoreError> {
     let rows = sqlx::query!(
-        r#"select id, version, on_events as "on_events!" from workflows
+        r#"select id, version, on_events as "on_events!", coalesce(on_events_since, 0) as "since!" from workflows
         where workspace_id = $1 and on_events is not null and deleted_at is null order by id"#,
         workspace.uuid(),
     );
@@ -224,6 +226,7 @@ async fn triggered_workflows(
         workflow: WorkflowId::from_uuid(row.id),
         version: row.version,
         on_events: row.on_events,
+        since: row.since,
     });
     Ok(rows.collect())
 }

@@ -3,6 +3,7 @@
 use armilla_domain::event::EventType;
 use armilla_domain::id::{EventId, WorkspaceId};
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::event_cursors::events_after;
@@ -239,6 +240,13 @@ impl Store {
         );
         Ok(dropped.fetch_one(&self.pool).await?)
     }
+}
+
+/// Waits until no other transaction changes this thing, and keeps others waiting until this one ends. To be asked before anything else: a
+/// transaction is given its place in the order of all events when it first locks a row, and would have it already while it waits for that row.
+pub(crate) async fn in_turn(connection: &mut PgConnection, thing: &str) -> Result<(), StoreError> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", thing).execute(connection).await?;
+    Ok(())
 }
 
 pub(crate) fn names_of(kinds: &[EventType]) -> Vec<&'static str> {

@@ -56,10 +56,10 @@ pub use leases::{CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun};
 pub use line::Line;
 pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
 pub use prompts::{
-    AgentForCall, LabelMove, MadePromptVersion, MovedLabel, NO_VERSION, NewPromptOverride, NewPromptTemplate,
-    NewPromptVersion, OverrideForCall, PROMPT_TEMPLATE_VERSIONS_MAX, PROMPT_VERSIONS_MAX, PromptCount, PromptForCall,
-    PromptLabelRow, PromptMetricsRow, PromptMoveRow, PromptOverrideRow, PromptTemplateChange, PromptTemplateRow,
-    PromptVersionRow, RevisedPromptTemplate, TemplatePartRow,
+    AgentForCall, ConfigPrompt, LabelMove, MadePromptVersion, MovedLabel, NO_VERSION, NewPromptOverride,
+    NewPromptTemplate, NewPromptVersion, OverrideForCall, PROMPT_TEMPLATE_VERSIONS_MAX, PROMPT_VERSIONS_MAX,
+    PromptCount, PromptForCall, PromptLabelRow, PromptMetricsRow, PromptMoveRow, PromptOverrideRow,
+    PromptTemplateChange, PromptTemplateRow, PromptVersionRow, RevisedPromptTemplate, TemplatePartRow,
 };
 pub use retention::IDEMPOTENCY_HOURS;
 pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};

@@ -5,7 +5,7 @@ use armilla_domain::id::{EventId, WorkflowId, WorkspaceId};
 use chrono::{DateTime, Utc};
 
 use crate::event_cursors::{EventConsumer, start_cursor};
-use crate::events::names_of;
+use crate::events::{in_turn, names_of};
 use crate::{Store, StoreError};
 
 /// Versions of one workflow: a change every hour for a year.
@@ -121,6 +121,7 @@ impl Store {
         let on_events = new.and_then(|new| new.on_events).map(names_of);
         let horizon = self.event_horizon().await?;
         let mut transaction = self.pool.begin().await?;
+        in_turn(&mut transaction, &revision.workflow.to_string()).await?;
         // What `current` reads is what the row holds once it is locked, not what it held when the statement began.
         let row = sqlx::query!(
             r#"with current as (
@@ -136,6 +137,8 @@ impl Store {
                     version = case when c.is_new then c.version + 1 else c.version end,
                     definition_digest = case when c.is_new then sha256(convert_to($6, 'UTF8')) else w.definition_digest end,
                     on_events = case when c.is_new then $12 else w.on_events end,
+                    on_events_since = case when c.is_new and w.on_events is null then pg_current_xact_id()::text::bigint
+                        else w.on_events_since end,
                     updated_at = case when c.is_new or $3 <> c.name or ($4 and $5 is distinct from c.description)
                         then clock_timestamp() else w.updated_at end
                 from current c

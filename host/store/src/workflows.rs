@@ -64,8 +64,10 @@ impl Store {
         let made = sqlx::query!(
             r#"with workspace as (insert into workspaces (id) values ($2) on conflict do nothing),
             made as (
-                insert into workflows (id, workspace_id, name, description, version, definition_digest, on_events)
-                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')), $8)
+                insert into workflows (id, workspace_id, name, description, version, definition_digest, on_events,
+                    on_events_since)
+                values ($1, $2, $3, $4, 1, sha256(convert_to($5, 'UTF8')), $8,
+                    case when $8::text[] is not null then pg_current_xact_id()::text::bigint end)
                 returning created_at, updated_at
             ), version as (
                 insert into workflow_versions (workflow_id, version, definition, warnings, created_by)

@@ -3,17 +3,33 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use armilla_domain::id::{PromptTemplateId, WorkspaceId};
+use armilla_domain::event::EventType;
+use armilla_domain::id::{EventId, PromptOverrideId, PromptTemplateId, WorkspaceId};
 use armilla_store::{
-    MadePromptVersion, NewPromptTemplate, NewPromptVersion, PROMPT_TEMPLATE_VERSIONS_MAX, PROMPT_VERSIONS_MAX,
-    PromptTemplateChange, ReplacedAgent, RevisedPromptTemplate, Store,
+    ConfigPrompt, MadePromptVersion, NewEvent, NewPromptOverride, NewPromptTemplate, NewPromptVersion,
+    PROMPT_TEMPLATE_VERSIONS_MAX, PROMPT_VERSIONS_MAX, PromptTemplateChange, ReplacedAgent, RevisedPromptTemplate,
+    Store,
 };
 use armilla_testkit::db::TestDatabase;
 use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
 
 const WORKSPACE: WorkspaceId = WorkspaceId::DEFAULT;
 const CONFIG: &str = r#"{"id":"a","protocol":"http","endpoint":"http://h","systemPromptTemplate":"One."}"#;
+
+/// Something else to tell each time.
+fn event() -> &'static NewEvent {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let id = EventId::from_parts(COUNT.fetch_add(1, Ordering::Relaxed), [1; 10]);
+    Box::leak(Box::new(NewEvent { id, kind: EventType::PromptVersionCreated, data: "{}".to_owned(), depth: 0 }))
+}
+
+fn prompt(system_prompt: &str) -> Option<ConfigPrompt<'_>> {
+    Some(ConfigPrompt { system_prompt, event: event() })
+}
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     PgConnection::connect_with(&database.connect_options()).await.unwrap()
@@ -31,6 +47,8 @@ fn version<'a>(system_prompt: &'a str, hash: &'a str, restored_from: Option<i32>
         message,
         restored_from,
         by: "ada",
+        event: event(),
+        label_event: event(),
     }
 }
 
@@ -38,7 +56,7 @@ fn version<'a>(system_prompt: &'a str, hash: &'a str, restored_from: Option<i32>
 async fn a_prompt_has_a_bounded_number_of_versions_however_they_are_made() {
     let database = TestDatabase::create().await;
     let store = Store::new(database.connect_options());
-    store.create_agent(WORKSPACE, "a", CONFIG, Some("One."), "ada").await.unwrap().unwrap();
+    store.create_agent(WORKSPACE, "a", CONFIG, prompt("One."), "ada").await.unwrap().unwrap();
     // As if all but one had been made.
     let nearly = sqlx::query("update prompt_versions set version = $1").bind(PROMPT_VERSIONS_MAX - 1);
     nearly.execute(&mut connect(&database).await).await.unwrap();
@@ -52,11 +70,11 @@ async fn a_prompt_has_a_bounded_number_of_versions_however_they_are_made() {
     let made = store.make_prompt_version(version("Two.", "2", None)).await.unwrap();
     assert_eq!(made, Some(MadePromptVersion::Same(PROMPT_VERSIONS_MAX)));
 
-    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Three."), "ada", None).await.unwrap().unwrap();
+    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, prompt("Three."), "ada", None).await.unwrap().unwrap();
     assert!(matches!(replaced, ReplacedAgent::TooManyPrompts));
     let kept = store.agent(WORKSPACE, "a").await.unwrap().unwrap();
     assert_eq!((kept.version, kept.newest_prompt.as_deref()), (1, Some("Two.")), "nothing was changed");
-    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, Some("Two."), "ada", None).await.unwrap().unwrap();
+    let replaced = store.replace_agent(WORKSPACE, "a", CONFIG, prompt("Two."), "ada", None).await.unwrap().unwrap();
     assert!(matches!(replaced, ReplacedAgent::Done(agent) if agent.version == 2));
 }
 
@@ -95,7 +113,8 @@ async fn agents_that_are_older_than_versions_have_their_template_as_the_first() 
         store.create_agent(WORKSPACE, id, config, None, "ada").await.unwrap().unwrap();
     }
     // The schema as it was before, and the migration once more.
-    let undo = "drop table prompt_metrics, prompt_overrides, prompt_label_moves, prompt_labels, prompt_versions,
+    let undo = "drop function override_told;
+        drop table prompt_metrics, prompt_overrides, prompt_label_moves, prompt_labels, prompt_versions,
         prompt_template_versions, prompt_templates";
     let mut connection = connect(&database).await;
     sqlx::raw_sql(undo).execute(&mut connection).await.unwrap();
@@ -112,4 +131,53 @@ async fn agents_that_are_older_than_versions_have_their_template_as_the_first() 
     assert_eq!((&found["none"], &found["zero"]), (&None, &None));
     let author = store.prompt_version(WORKSPACE, "a", 1).await.unwrap().unwrap().author;
     assert_eq!(author, None, "nobody knows any more");
+}
+
+#[tokio::test]
+async fn the_end_of_an_override_is_told_once_whoever_ends_it_while_its_time_runs_out() {
+    let database = TestDatabase::create().await;
+    let store = Store::new(database.connect_options());
+    let mut connection = connect(&database).await;
+    for n in 0..10 {
+        let agent = format!("a{n}");
+        store.create_agent(WORKSPACE, &agent, CONFIG, prompt("One."), "ada").await.unwrap().unwrap();
+        let over = NewPromptOverride {
+            id: PromptOverrideId::from_parts(n, [1; 10]),
+            workspace: WORKSPACE,
+            agent: &agent,
+            system_prompt: Some("Instead."),
+            version: None,
+            hash: "hash",
+            ttl: Duration::from_millis(40),
+            reason: None,
+            share: None,
+            runs: None,
+            by: "ada",
+            replaced_event: event(),
+            event: event(),
+        };
+        assert!(store.set_prompt_override(&over).await.unwrap());
+        let mut ending = JoinSet::new();
+        for end in 0..4 {
+            let (store, agent) = (store.clone(), agent.clone());
+            let ended = NewEvent { kind: EventType::PromptOverrideEnded, ..event().clone() };
+            ending.spawn(async move {
+                // Around the end of its time, which the database judges.
+                tokio::time::sleep(Duration::from_millis(34 + 2 * end)).await;
+                if end % 2 == 0 {
+                    store.end_prompt_override(WORKSPACE, &agent, "ada", &ended).await.unwrap();
+                } else {
+                    store.tell_of_ended_overrides(100).await.unwrap();
+                }
+            });
+        }
+        ending.join_all().await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    store.tell_of_ended_overrides(100).await.unwrap();
+    assert_eq!(store.tell_of_ended_overrides(100).await.unwrap(), 0);
+    let told = "select (data::jsonb ->> 'overrideId') from events where type = 'prompt.override_ended' order by 1";
+    let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&mut connection).await.unwrap();
+    let expected: Vec<String> = (0..10).map(|n| PromptOverrideId::from_parts(n, [1; 10]).to_string()).collect();
+    assert_eq!(told, expected);
 }

@@ -10,6 +10,8 @@ use tracing::warn;
 
 use crate::{Inner, LOOK_INTERVAL};
 
+/// How long two looks are apart at least, however much happens here: they must not take what runs need.
+const LOOK_REST: Duration = Duration::from_millis(5);
 /// Events that one transaction looks at.
 const EVENTS_AT_ONCE: u32 = 100;
 /// Filters that one transaction evaluates: some milliseconds at most for each, while nobody else may follow the workspace's events.
@@ -37,13 +39,14 @@ impl Inner {
                 warn!("Events could not be followed for webhooks: {error}");
                 0
             });
+            tokio::time::sleep(LOOK_REST).await;
             wait = if made > 0 { LOOK_INTERVAL } else { looks.next().copied().unwrap_or(LOOK_INTERVAL) };
         }
     }
 
     /// Looks at every event that nobody has looked at. Says how many deliveries were made of them.
     pub(crate) async fn fan_out_once(&self) -> Result<u64, StoreError> {
-        let horizon = self.store.event_horizon().await?;
+        let Some(horizon) = self.store.horizon_of_followed(EventConsumer::Webhooks).await? else { return Ok(0) };
         let mut made = 0;
         for workspace in self.store.workspaces_to_follow(EventConsumer::Webhooks, horizon).await? {
             for _ in 0..TURNS {

@@ -28,7 +28,7 @@ use armilla_domain::source::{Chance, Clock};
 use armilla_domain::template::Templates;
 use armilla_egress::Egress;
 use armilla_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use self::again::{Recover, Resent, SENT_AGAIN_MAX};
@@ -118,6 +118,20 @@ impl Webhooks {
             tasks: tasks::Tasks::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Looks for events whenever `told` changes, until this stops or nobody can change it any more. Never relied on.
+    pub fn poke_on(&self, mut told: watch::Receiver<()>) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = told.changed() => if changed.is_err() { return },
+                    () = this.inner.tasks.stopping.cancelled() => return,
+                }
+                this.poke();
+            }
+        });
     }
 
     /// Looks for events now. To be called by whoever has committed some; never relied on.

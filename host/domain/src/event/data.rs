@@ -10,8 +10,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::EventType;
-use crate::id::{ApprovalId, RunId, WebhookId, WorkflowId};
+use crate::id::{ApprovalId, PromptOverrideId, RunId, WebhookId, WorkflowId};
 use crate::journal::{Failure, Usage};
+use crate::plugin::Grant;
 
 /// Bytes of an output, as JSON, that an event carries; a longer one is left out and said to be. Receivers expect some KiB, and whoever wants
 /// more asks the API.
@@ -52,7 +53,7 @@ pub struct OfStep<'a> {
 pub struct Output {
     /// The output; absent where there is none or it is too long.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Anything")]
+    #[schemars(with = "Option<Anything>")]
     pub output: Option<Box<RawValue>>,
     /// Bytes of the output as JSON, where it is too long to be told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,6 +331,12 @@ pub struct PluginTold<'a> {
     /// The version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
+    /// The version that was active before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
+    /// Whether runs that were on other versions go on with this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_runs: Option<bool>,
     /// SHA-256 of the component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<&'a str>,
@@ -345,18 +352,18 @@ pub struct PluginTold<'a> {
     /// What it may touch from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Object>")]
-    pub grant: Option<&'a Value>,
+    pub grant: Option<&'a Grant>,
     /// What it wanted and was not granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<&'a [String]>,
     /// The tool that was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<&'a str>,
-    /// The run that called it.
+    /// The run that called it; absent where somebody called it outside of any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub run_id: Option<RunId>,
-    /// The step that called it.
+    /// The step that called it, or whose agent did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_id: Option<&'a str>,
 }
@@ -367,27 +374,38 @@ pub struct PluginTold<'a> {
 pub struct PromptTold<'a> {
     /// The agent.
     pub agent_id: &'a str,
-    /// The version; of an override, the one that it puts in place.
+    /// The version that is new, or that the label names now, or that the override puts in place; absent where the label is gone, and where
+    /// the override has a text of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
-    /// SHA-256 of its text.
+    /// SHA-256, in hexadecimal, of what the version or the override says, as the API shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<&'a str>,
-    /// The label.
+    /// The label; of a new version, the one that it was made with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'a str>,
-    /// The version that the label named before.
+    /// The version that the label named before; absent where there was no such label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_version: Option<i32>,
+    /// The earlier version whose content the new one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<i32>,
+    /// What is said of the version, or of the label's move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
     /// The override.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub override_id: Option<String>,
-    /// Until when it holds.
+    #[schemars(with = "Option<String>")]
+    pub override_id: Option<PromptOverrideId>,
+    /// When the override is over at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// Why.
+    /// Why there is the override.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
+    /// How the override ended: `expired`, `ended` or `replaced`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'a str>,
     /// Who did it; absent where time did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<&'a str>,
@@ -480,5 +498,9 @@ mod tests {
         let long = json!("x".repeat(EVENT_OUTPUT_BYTES_MAX - 1));
         let output = serde_json::to_value(Output::of(&long)).unwrap();
         assert_eq!(output, json!({ "outputOmittedBytes": EVENT_OUTPUT_BYTES_MAX + 1 }));
+        let schema = schemars::schema_for!(Output).to_value();
+        for output in [output, json!({}), json!({ "output": null }), json!({ "output": [1] })] {
+            assert!(jsonschema::is_valid(&schema, &output), "{output}: {schema}");
+        }
     }
 }

@@ -146,7 +146,8 @@ fn call_failed(
     prompt_version: Option<i32>,
 ) -> Option<Told> {
     match kind_of(workflow, visit)? {
-        StepKind::Agent(agent) => {
+        // One whose message could not be made was never asked.
+        StepKind::Agent(agent) if error.attempts > 0 => {
             let data = AgentEnded {
                 step: of_step(run, visit),
                 agent_id: &agent.agent_id,

@@ -4,11 +4,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
-use armilla_domain::event::EventType;
+use armilla_domain::event::data::PluginTold;
+use armilla_domain::event::{EventType, Told};
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::plugin::{Grant, Pin};
 use armilla_sandbox::{Access, Answer, Plugin};
-use serde_json::{Value, json};
+use armilla_store::NewEvent;
+use serde_json::Value;
 use tracing::{info, warn};
 
 use super::ToolView;
@@ -78,12 +80,13 @@ impl Engine {
             turn: 0,
             traceparent: None,
         };
-        self.host.call_tool(workspace, &[], name, plugin, None, input, &context).await
+        self.host.call_tool(workspace, &[], name, plugin, None, input, &context, None).await
     }
 }
 
 impl Host {
-    /// Calls a tool for a workspace, under its grant, and tells of what was denied.
+    /// Calls a tool for a workspace, under its grant, and tells of what was denied. `of_run` says how deep the events of the run are that
+    /// calls it, where one does.
     #[expect(clippy::too_many_arguments, reason = "one call's parts, as a step names them")]
     pub(crate) async fn call_tool(
         &self,
@@ -94,17 +97,26 @@ impl Host {
         version: Option<i32>,
         input: &Value,
         context: &CallContext,
+        of_run: Option<i16>,
     ) -> Result<Answer<Value>, CallError> {
         let resolved = self.resolve_tool(workspace, pins, tool, plugin, version).await?;
         let component = self.component(&resolved, context.timeout).await?;
         let access = self.access(workspace, &resolved.grant);
         let called = self.sandbox.call_tool(&component, tool, input, context, &access).await;
         if !called.denied.is_empty() {
-            let told = json!({
-                "plugin": component.description().name, "digest": component.digest(), "tool": tool,
-                "runId": context.run_id, "stepId": context.step_id, "capabilities": called.denied,
-            });
-            self.tell_of_denial(workspace, &component.description().name, &called.denied, &told);
+            let plugin = &component.description().name;
+            let told = PluginTold {
+                plugin: Some(plugin),
+                digest: Some(component.digest()),
+                tool: Some(tool),
+                capabilities: Some(&called.denied),
+                run_id: of_run.map(|_| context.run_id),
+                step_id: of_run.map(|_| context.step_id.as_str()),
+                ..PluginTold::default()
+            };
+            let told = Told::new(EventType::PluginCapabilityDenied, &told);
+            let event = self.event_of(&told, of_run.unwrap_or_default());
+            self.tell_of_denial(workspace, plugin, &called.denied, event);
         }
         called.result
     }
@@ -160,7 +172,7 @@ impl Host {
     }
 
     /// Writes the event down, without keeping the call waiting; the same denial again within a minute is not told again.
-    fn tell_of_denial(&self, workspace: WorkspaceId, plugin: &str, denied: &[String], told: &Value) {
+    fn tell_of_denial(&self, workspace: WorkspaceId, plugin: &str, denied: &[String], event: NewEvent) {
         let now = tokio::time::Instant::now();
         let key = (workspace, plugin.to_owned(), denied.first().cloned().unwrap_or_default());
         {
@@ -176,7 +188,7 @@ impl Host {
             }
             recent.insert(key, now);
         }
-        let (store, event) = (self.store.clone(), self.event(EventType::PluginCapabilityDenied, told));
+        let store = self.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.add_event(workspace, &event).await {
                 warn!("The event `plugin.capability_denied` could not be kept: {error}");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::event::EventType;
+use armilla_domain::event::data::PluginTold;
 use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_store::StoreError;
-use serde_json::json;
 use tracing::info;
 
 use super::catalog::Entry;
@@ -128,10 +128,13 @@ impl Engine {
         // Loaded before it is needed, so that no call waits for it or finds that it cannot be loaded.
         let resolved = Resolved { version: Arc::clone(target), grant: Arc::default() };
         self.host.component(&resolved, LOAD_MAX).await.map_err(CommandError::Unloadable)?;
-        let from = entry.row.active;
-        let told = json!({
-            "plugin": name, "version": version, "from": from, "digest": target.row.digest, "by": by, "movedRuns": move_runs,
-        });
+        let told = PluginTold {
+            version: Some(version),
+            from: entry.row.active,
+            digest: Some(&target.row.digest),
+            moved_runs: Some(move_runs),
+            ..told_of(name, by)
+        };
         let events = [self.host.event(EventType::PluginActivated, &told)];
         if !self.host.store.activate_plugin(workspace, name, version, move_runs, by, &events).await? {
             return Err(unknown());
@@ -171,7 +174,7 @@ impl Engine {
     ) -> Result<PluginView, CommandError> {
         self.own(workspace, name).await?;
         let kind = if enabled { EventType::PluginEnabled } else { EventType::PluginDisabled };
-        let events = [self.host.event(kind, &json!({ "plugin": name, "by": by }))];
+        let events = [self.host.event(kind, &told_of(name, by))];
         if !self.host.store.set_plugin_enabled(workspace, name, enabled, &events).await? {
             return Err(CommandError::UnknownPlugin(name.to_owned()));
         }
@@ -215,7 +218,7 @@ impl Engine {
         let entry = self.own(workspace, name).await?;
         let digests: Vec<String> = entry.versions.values().map(|version| version.row.digest.clone()).collect();
         self.refuse_in_use(workspace, &digests).await?;
-        let events = [self.host.event(EventType::PluginDeleted, &json!({ "plugin": name, "by": by }))];
+        let events = [self.host.event(EventType::PluginDeleted, &told_of(name, by))];
         if !self.host.store.delete_plugin(workspace, name, &events).await? {
             return Err(CommandError::UnknownPlugin(name.to_owned()).into());
         }
@@ -239,4 +242,8 @@ impl Engine {
     pub fn folder_faults(&self) -> Vec<FolderFault> {
         self.host.folder_faults.all()
     }
+}
+
+fn told_of<'a>(plugin: &'a str, by: &'a str) -> PluginTold<'a> {
+    PluginTold { plugin: Some(plugin), by: Some(by), ..PluginTold::default() }
 }

@@ -1,10 +1,11 @@
 //! Commands on grants.
 
 use armilla_domain::event::EventType;
+use armilla_domain::event::data::PluginTold;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::plugin::Grant;
 use armilla_store::{GrantRow, StoreError};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::info;
 
 use super::GrantView;
@@ -44,7 +45,8 @@ impl Engine {
         let unknown = || CommandError::UnknownPlugin(name.to_owned());
         let owner = snapshot.visible(workspace, name).ok_or_else(unknown)?.row.workspace;
         let body = serde_json::to_string(&grant).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        let events = [self.host.event(EventType::PluginGranted, &json!({ "plugin": name, "grant": grant, "by": by }))];
+        let told = PluginTold { plugin: Some(name), grant: Some(&grant), by: Some(by), ..PluginTold::default() };
+        let events = [self.host.event(EventType::PluginGranted, &told)];
         let row = self.host.store.put_grant(workspace, owner, name, &body, by, &events).await?;
         let row: GrantRow = row.ok_or_else(unknown)?;
         self.host.catalog.refresh().await?;

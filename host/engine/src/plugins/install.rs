@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use armilla_domain::event::EventType;
+use armilla_domain::event::data::PluginTold;
 use armilla_domain::id::WorkspaceId;
 use armilla_registry::PullError;
 use armilla_registry::signature::{Signature, SignatureError};
 use armilla_sandbox::{LoadFault, PluginDescription};
 use armilla_store::{NewPluginVersion, StoreError};
-use serde_json::json;
 use tracing::{info, warn};
 
 use super::catalog::Snapshot;
@@ -130,8 +130,14 @@ impl Host {
             ),
             Err(error) => {
                 warn!(plugin.digest = digest, source, workspace.id = %workspace, "A plugin was not loaded: {error}");
-                let data = json!({ "digest": digest, "source": source, "detail": error.told() });
-                let event = self.event(EventType::PluginFailed, &data);
+                let detail = error.told();
+                let told = PluginTold {
+                    digest: Some(&digest),
+                    source: Some(&source),
+                    detail: Some(&detail),
+                    ..PluginTold::default()
+                };
+                let event = self.event(EventType::PluginFailed, &told);
                 if let Err(error) = self.store.add_event(workspace, &event).await {
                     warn!("The event `plugin.failed` could not be kept: {error}");
                 }
@@ -150,7 +156,13 @@ impl Host {
         check_names(&self.catalog.snapshot(), workspace, description)?;
 
         let text = serde_json::to_string(&**description).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        let told = json!({ "plugin": description.name, "digest": digest, "source": source, "by": by });
+        let told = PluginTold {
+            plugin: Some(&description.name),
+            digest: Some(&digest),
+            source: Some(&source),
+            by: Some(&by),
+            ..PluginTold::default()
+        };
         let events = [self.event(EventType::PluginLoaded, &told), self.event(EventType::PluginActivated, &told)];
         self.store.keep_component(&digest, &bytes).await?;
         let new = NewPluginVersion {
@@ -169,7 +181,7 @@ impl Host {
             self.store.note_plugin_signature(workspace, &description.name, &digest, key).await?;
         }
         if added.existed && !added.active && activate == Activation::Now {
-            let told = json!({ "plugin": description.name, "version": added.version, "digest": digest, "by": by });
+            let told = PluginTold { version: Some(added.version), source: None, ..told };
             let event = [self.event(EventType::PluginActivated, &told)];
             let activated = self.store.activate_plugin(workspace, &description.name, added.version, false, &by, &event);
             added.active = activated.await?;

@@ -1,5 +1,7 @@
 //! Commands on the labels of versions.
 
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::PromptTold;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::prompt::is_label;
@@ -62,10 +64,13 @@ impl Engine {
         if !is_label(label) {
             return Err(CommandError::Invalid(vec![Fault::new("", "prompt.label", BAD_LABEL)]));
         }
-        let moved =
-            self.host.store.move_prompt_label(LabelMove { workspace, agent, label, version, message, by }).await?;
+        let told = PromptTold { agent_id: agent, label: Some(label), message, by: Some(by), ..PromptTold::default() };
+        let event = &self.host.event(EventType::PromptLabelMoved, &told);
+        let to = LabelMove { workspace, agent, label, version, message, by, event };
+        let moved = self.host.store.move_prompt_label(to).await?;
         match moved.ok_or_else(|| CommandError::UnknownAgent(agent.to_owned()))? {
             MovedLabel::Done => {
+                self.host.told.send_replace(());
                 info!(agent.id = %agent, version, workspace.id = %workspace, "A label of `{agent}` is on version {version}");
                 self.prompt_label(workspace, agent, label).await
             }
@@ -87,9 +92,12 @@ impl Engine {
         label: &str,
         by: &str,
     ) -> Result<(), CommandError> {
-        if !self.host.store.delete_prompt_label(workspace, agent, label, by).await? {
+        let told = PromptTold { agent_id: agent, label: Some(label), by: Some(by), ..PromptTold::default() };
+        let event = self.host.event(EventType::PromptLabelMoved, &told);
+        if !self.host.store.delete_prompt_label(workspace, agent, label, by, &event).await? {
             return Err(self.no_label(workspace, agent, label).await?);
         }
+        self.host.told.send_replace(());
         info!(agent.id = %agent, workspace.id = %workspace, "A label of `{agent}` is gone");
         Ok(())
     }

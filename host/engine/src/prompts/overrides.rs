@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::PromptTold;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{PromptOverrideId, RunId, WorkspaceId};
 use armilla_domain::prompt::{Coverage, OVERRIDE_RUNS_MAX, OVERRIDE_TTL_MAX, OVERRIDE_TTL_MIN};
-use armilla_store::{NewPromptOverride as NewRow, PromptMetricsRow, PromptOverrideRow};
+use armilla_store::{NewEvent, NewPromptOverride as NewRow, PromptMetricsRow, PromptOverrideRow, StoreError};
 use chrono::{DateTime, Utc};
 use tracing::info;
 use uuid::Uuid;
 
 use super::counts::flush_now;
 use super::{PromptError, PromptMetrics, content_hash, coverage_of};
+use crate::host::Host;
 use crate::{CommandError, Engine};
+
+/// Overrides that one statement tells the end of.
+const TOLD_AT_ONCE: u32 = 100;
 
 /// What an agent is told under an override.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +112,9 @@ impl Engine {
         }
         let runs = new.runs.map(|runs| runs.into_iter().map(RunId::uuid).collect::<Vec<Uuid>>());
         let id = PromptOverrideId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        // That the one before it is over comes before this one's beginning.
+        tell_of_ended(&self.host).await?;
+        let told = PromptTold { agent_id: agent, by: Some(by), ..PromptTold::default() };
         let row = NewRow {
             id,
             workspace,
@@ -118,10 +127,13 @@ impl Engine {
             share: new.share,
             runs: runs.as_deref(),
             by,
+            replaced_event: &self.override_ended(agent, "replaced", by),
+            event: &self.host.event(EventType::PromptOverrideStarted, &told),
         };
         if !self.host.store.set_prompt_override(&row).await? {
             return Err(CommandError::UnknownAgent(agent.to_owned()));
         }
+        self.host.told.send_replace(());
         info!(agent.id = %agent, prompt_override.id = %id, workspace.id = %workspace, "The prompt of `{agent}` is overridden by `{id}`");
         self.prompt_override(workspace, agent).await
     }
@@ -147,9 +159,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::prompt_override`].
     pub async fn end_prompt_override(&self, workspace: WorkspaceId, agent: &str, by: &str) -> Result<(), CommandError> {
-        if !self.host.store.end_prompt_override(workspace, agent, by).await? {
+        let event = self.override_ended(agent, "ended", by);
+        if !self.host.store.end_prompt_override(workspace, agent, by, &event).await? {
             return Err(self.no_override(workspace, agent).await?);
         }
+        self.host.told.send_replace(());
         info!(agent.id = %agent, workspace.id = %workspace, "The override of the prompt of `{agent}` was ended");
         Ok(())
     }
@@ -173,10 +187,29 @@ impl Engine {
         Ok(rows.into_iter().map(|row| view(agent, row)).collect())
     }
 
+    fn override_ended(&self, agent: &str, status: &str, by: &str) -> NewEvent {
+        let told = PromptTold { agent_id: agent, status: Some(status), by: Some(by), ..PromptTold::default() };
+        self.host.event(EventType::PromptOverrideEnded, &told)
+    }
+
     async fn no_override(&self, workspace: WorkspaceId, agent: &str) -> Result<CommandError, CommandError> {
         self.agent(workspace, agent).await?;
         Ok(PromptError::NoOverride(agent.to_owned()).into())
     }
+}
+
+/// Tells of overrides that time has ended.
+pub(crate) async fn tell_of_ended(host: &Host) -> Result<(), StoreError> {
+    while !host.stopping.is_cancelled() {
+        let told = host.store.tell_of_ended_overrides(TOLD_AT_ONCE).await?;
+        if told > 0 {
+            host.told.send_replace(());
+        }
+        if told < u64::from(TOLD_AT_ONCE) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn faults_of(new: &NewPromptOverride) -> Vec<Fault> {

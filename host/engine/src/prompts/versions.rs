@@ -1,6 +1,8 @@
 //! Commands on the versions of agents' prompts.
 
 use armilla_domain::agent::ModelSettings;
+use armilla_domain::event::EventType;
+use armilla_domain::event::data::PromptTold;
 use armilla_domain::fault::Fault;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::prompt::diff::{Content, PromptDiff, diff};
@@ -80,6 +82,15 @@ impl Engine {
         let model = self.check_prompt_version(workspace, &system_prompt, model.as_ref(), label.as_deref()).await?;
         let model = settings_text(&model)?;
         let hash = content_hash(&system_prompt, model.as_deref());
+        let told = PromptTold {
+            agent_id: agent,
+            hash: Some(&hash),
+            label: label.as_deref(),
+            message: message.as_deref(),
+            by: Some(by),
+            ..PromptTold::default()
+        };
+        let moved = PromptTold { hash: None, ..told };
         let row = NewRow {
             workspace,
             agent,
@@ -90,6 +101,8 @@ impl Engine {
             message: message.as_deref(),
             restored_from: None,
             by,
+            event: &self.host.event(EventType::PromptVersionCreated, &told),
+            label_event: &self.host.event(EventType::PromptLabelMoved, &moved),
         };
         self.keep_prompt_version(row).await
     }
@@ -108,6 +121,14 @@ impl Engine {
         let old = self.prompt_version(workspace, agent, version).await?;
         self.check_prompt_version(workspace, &old.system_prompt, None, None).await?;
         let model = settings_text(&old.model)?;
+        let told = PromptTold {
+            agent_id: agent,
+            hash: Some(&old.hash),
+            restored_from: Some(version),
+            by: Some(by),
+            ..PromptTold::default()
+        };
+        let event = self.host.event(EventType::PromptVersionCreated, &told);
         let row = NewRow {
             workspace,
             agent,
@@ -118,6 +139,9 @@ impl Engine {
             message: None,
             restored_from: Some(version),
             by,
+            event: &event,
+            // It has no label.
+            label_event: &event,
         };
         Ok(self.keep_prompt_version(row).await?.version)
     }
@@ -206,6 +230,7 @@ impl Engine {
             Made::Same(version) => (version, false),
             Made::TooMany => return Err(PromptError::TooManyVersions.into()),
         };
+        self.host.told.send_replace(());
         if is_new {
             info!(agent.id = %agent, version, workspace.id = %workspace, "The prompt of `{agent}` has version {version}");
         }

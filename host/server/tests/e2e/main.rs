@@ -25,6 +25,7 @@ mod database;
 mod documented_example;
 mod durability;
 mod errors;
+mod events;
 mod flow;
 mod fork;
 mod harness;

@@ -32,7 +32,7 @@ async fn a_run_is_followed_from_its_beginning_to_its_end() {
     gate.open();
     events.extend(stream.rest().await);
     assert_eq!(kinds(&events), TWO_STEPS);
-    let numbers: Vec<_> = events.iter().map(|event| event.id).collect();
+    let numbers: Vec<_> = events.iter().map(StreamEvent::number).collect();
     assert_eq!(numbers, [Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), None]);
     let succeeded = &events[4].data;
     assert_eq!((&succeeded["number"], &succeeded["kind"]), (&json!(5), &json!("step.succeeded")));
@@ -95,7 +95,7 @@ async fn a_stream_shows_what_a_run_is_told_and_goes_on_after_its_retry() {
     assert_eq!((&events[2].data["number"], &events[2].data["signal"]), (&json!(3), &json!(1)));
     assert_eq!((&events[3].data["by"], &events[3].data["reason"]), (&json!("ada"), &json!("why")));
     server.admin.tell(&run, "retry", json!({})).await;
-    let more = Stream::open(&server.admin, &run, events[4].id).await.rest().await;
+    let more = Stream::open(&server.admin, &run, events[4].number()).await.rest().await;
     assert_eq!(more[0].kind, "run.retried");
     assert_eq!(kinds(&more[more.len() - 2..]), ["run.succeeded", "end"]);
 }

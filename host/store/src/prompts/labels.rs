@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::lock_prompts;
-use crate::{Store, StoreError};
+use crate::{NewEvent, Store, StoreError};
 
 /// Where a label is to go.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub struct LabelMove<'a> {
     pub message: Option<&'a str>,
     /// Who moves it.
     pub by: &'a str,
+    /// What is told where it moves; from where and to where is added.
+    pub event: &'a NewEvent,
 }
 
 /// What became of a move.
@@ -77,16 +79,24 @@ pub(super) async fn move_label(connection: &mut PgConnection, to: LabelMove<'_>)
                 set version = excluded.version, moved_by = excluded.moved_by, message = excluded.message,
                     moved_at = excluded.moved_at
                 where prompt_labels.version <> excluded.version
-            returning version
+            returning version as to_version, (select version from before) as from_version
+        ), told as (
+            insert into events (id, workspace_id, type, data)
+            select $7, $1, $8, ($9::text::jsonb
+                || jsonb_strip_nulls(jsonb_build_object('version', to_version, 'fromVersion', from_version)))::text
+            from moved
         )
         insert into prompt_label_moves (workspace_id, agent_id, label, from_version, to_version, moved_by, message)
-        select $1, $2, $3, (select version from before), version, $5, $6 from moved",
+        select $1, $2, $3, from_version, to_version, $5, $6 from moved",
         to.workspace.uuid(),
         to.agent,
         to.label,
         to.version,
         to.by,
         to.message,
+        to.event.id.uuid(),
+        to.event.kind.as_str(),
+        to.event.data,
     )
     .execute(connection)
     .await?;
@@ -117,7 +127,7 @@ impl Store {
         Ok(Some(MovedLabel::Done))
     }
 
-    /// Takes a label away. Says whether there was one.
+    /// Takes a label away, and tells of it; the version that it named is added. Says whether there was one.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -127,10 +137,18 @@ impl Store {
         agent: &str,
         label: &str,
         by: &str,
+        event: &NewEvent,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !lock_prompts(&mut transaction, workspace, agent).await? {
+            return Ok(false);
+        }
         let done = sqlx::query!(
             "with gone as (
                 delete from prompt_labels where workspace_id = $1 and agent_id = $2 and label = $3 returning version
+            ), told as (
+                insert into events (id, workspace_id, type, data)
+                select $5, $1, $6, ($7::text::jsonb || jsonb_build_object('fromVersion', version))::text from gone
             )
             insert into prompt_label_moves (workspace_id, agent_id, label, from_version, to_version, moved_by)
             select $1, $2, $3, version, null, $4 from gone",
@@ -138,8 +156,13 @@ impl Store {
             agent,
             label,
             by,
+            event.id.uuid(),
+            event.kind.as_str(),
+            event.data,
         );
-        Ok(done.execute(&self.pool).await?.rows_affected() == 1)
+        let done = done.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// The labels of an agent of a workspace by name, from after `after` on; one of them where it is named.

@@ -16,12 +16,13 @@ pub use templates::{
     TemplatePartRow,
 };
 pub(crate) use versions::keep_prompt_of_config;
-pub use versions::{MadePromptVersion, NewPromptVersion, PROMPT_VERSIONS_MAX, PromptVersionRow};
+pub use versions::{ConfigPrompt, MadePromptVersion, NewPromptVersion, PROMPT_VERSIONS_MAX, PromptVersionRow};
 
 use armilla_domain::id::WorkspaceId;
 use sqlx::PgConnection;
 
 use crate::StoreError;
+use crate::events::in_turn;
 
 /// Locks the prompts of an agent until the end of the transaction, so that of changes at the same time each sees what the one before
 /// it left. Says whether there is such an agent.
@@ -30,6 +31,7 @@ pub(crate) async fn lock_prompts(
     workspace: WorkspaceId,
     agent: &str,
 ) -> Result<bool, StoreError> {
+    in_turn(&mut *connection, &format!("{workspace} {agent}")).await?;
     let found = sqlx::query_scalar!(
         "select id from agents where workspace_id = $1 and id = $2 for no key update",
         workspace.uuid(),

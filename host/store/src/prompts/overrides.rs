@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use armilla_domain::event::EventType;
 use armilla_domain::id::{PromptOverrideId, WorkspaceId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::lock_prompts;
-use crate::{Store, StoreError};
+use crate::{NewEvent, Store, StoreError};
 
 /// An override to be.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub struct NewPromptOverride<'a> {
     pub runs: Option<&'a [Uuid]>,
     /// Who sets it.
     pub by: &'a str,
+    /// What is told where it ends another one; what there is to say of that one is added.
+    pub replaced_event: &'a NewEvent,
+    /// What is told of it; when it is over is added.
+    pub event: &'a NewEvent,
 }
 
 /// An override.
@@ -90,19 +95,31 @@ impl Store {
             return Ok(false);
         }
         sqlx::query!(
-            "update prompt_overrides set ended_at = clock_timestamp(), ended_by = $3, ended_how = 'replaced'
-            where workspace_id = $1 and agent_id = $2 and ended_at is null and expires_at > clock_timestamp()",
+            "with ended as (
+                update prompt_overrides o
+                set ended_at = clock_timestamp(), ended_by = $3, ended_how = 'replaced', end_told = true
+                where workspace_id = $1 and agent_id = $2 and ended_at is null and expires_at > clock_timestamp() and not end_told
+                returning override_told(o) as told
+            )
+            insert into events (id, workspace_id, type, data) select $4, $1, $5, (told || $6::text::jsonb)::text from ended",
             new.workspace.uuid(),
             new.agent,
             new.by,
+            new.replaced_event.id.uuid(),
+            new.replaced_event.kind.as_str(),
+            new.replaced_event.data,
         )
         .execute(&mut *transaction)
         .await?;
         sqlx::query!(
-            "insert into prompt_overrides (id, workspace_id, agent_id, system_prompt, version, hash, reason, share, runs, owner,
-                created_at, expires_at)
-            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, at, at + make_interval(secs => $11)
-            from (select clock_timestamp() as at) now",
+            "with made as (
+                insert into prompt_overrides as o (id, workspace_id, agent_id, system_prompt, version, hash, reason, share, runs,
+                    owner, created_at, expires_at)
+                select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, at, at + make_interval(secs => $11)
+                from (select clock_timestamp() as at) now
+                returning override_told(o) as told
+            )
+            insert into events (id, workspace_id, type, data) select $12, $2, $13, (told || $14::text::jsonb)::text from made",
             new.id.uuid(),
             new.workspace.uuid(),
             new.agent,
@@ -114,6 +131,9 @@ impl Store {
             new.runs,
             new.by,
             new.ttl.as_secs_f64(),
+            new.event.id.uuid(),
+            new.event.kind.as_str(),
+            new.event.data,
         )
         .execute(&mut *transaction)
         .await?;
@@ -121,19 +141,60 @@ impl Store {
         Ok(true)
     }
 
-    /// Ends the override that an agent has. Says whether it had one.
+    /// Ends the override that an agent has, and tells of it; what there is to say of it is added. Says whether it had one.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn end_prompt_override(&self, workspace: WorkspaceId, agent: &str, by: &str) -> Result<bool, StoreError> {
+    pub async fn end_prompt_override(
+        &self,
+        workspace: WorkspaceId,
+        agent: &str,
+        by: &str,
+        event: &NewEvent,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !lock_prompts(&mut transaction, workspace, agent).await? {
+            return Ok(false);
+        }
+        // Whoever waited for the row asks again whether it was told meanwhile that its time is over.
         let done = sqlx::query!(
-            "update prompt_overrides set ended_at = now(), ended_by = $3, ended_how = 'ended'
-            where workspace_id = $1 and agent_id = $2 and ended_at is null and expires_at > now()",
+            "with ended as (
+                update prompt_overrides o set ended_at = clock_timestamp(), ended_by = $3, ended_how = 'ended', end_told = true
+                where workspace_id = $1 and agent_id = $2 and ended_at is null and expires_at > clock_timestamp() and not end_told
+                returning override_told(o) as told
+            )
+            insert into events (id, workspace_id, type, data) select $4, $1, $5, (told || $6::text::jsonb)::text from ended",
             workspace.uuid(),
             agent,
             by,
+            event.id.uuid(),
+            event.kind.as_str(),
+            event.data,
         );
-        Ok(done.execute(&self.pool).await?.rows_affected() > 0)
+        let done = done.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Tells of overrides that are over and of which nobody has told that yet, mostly since time ended them; up to `limit`. Says of how many.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn tell_of_ended_overrides(&self, limit: u32) -> Result<u64, StoreError> {
+        let told = sqlx::query!(
+            "with over as (
+                select id from prompt_overrides where not end_told and coalesce(ended_at, expires_at) <= now()
+                order by coalesce(ended_at, expires_at) limit $1 for update skip locked
+            ), ended as (
+                update prompt_overrides o set end_told = true from over where o.id = over.id
+                returning o.workspace_id, override_told(o) || jsonb_strip_nulls(jsonb_build_object(
+                    'status', coalesce(o.ended_how, 'expired'), 'by', o.ended_by)) as told
+            )
+            insert into events (id, workspace_id, type, data) select new_event_id(), workspace_id, $2, told::text from ended",
+            i64::from(limit),
+            EventType::PromptOverrideEnded.as_str(),
+        );
+        Ok(told.execute(&self.pool).await?.rows_affected())
     }
 
     /// Overrides of an agent of a workspace, newest first, from before `before` on; only the one in effect where `current`.

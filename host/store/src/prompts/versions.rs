@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::labels::move_label;
 use super::{LabelMove, lock_prompts};
-use crate::{Store, StoreError};
+use crate::{NewEvent, Store, StoreError};
 
 /// Versions of one agent's prompt: a change every hour for a year.
 pub const PROMPT_VERSIONS_MAX: i32 = 10_000;
@@ -32,6 +32,19 @@ pub struct NewPromptVersion<'a> {
     pub restored_from: Option<i32>,
     /// Who makes it.
     pub by: &'a str,
+    /// What is told where it is new; its number is added.
+    pub event: &'a NewEvent,
+    /// What is told where its label moves; from where and to where is added.
+    pub label_event: &'a NewEvent,
+}
+
+/// The template of an agent's configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigPrompt<'a> {
+    /// The text.
+    pub system_prompt: &'a str,
+    /// What is told where it makes a version; the version's number and hash are added.
+    pub event: &'a NewEvent,
 }
 
 /// What became of a version to be.
@@ -76,22 +89,32 @@ pub(crate) async fn keep_prompt_of_config(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     agent: &str,
-    system_prompt: &str,
+    prompt: ConfigPrompt<'_>,
     by: &str,
 ) -> Result<bool, StoreError> {
+    let ConfigPrompt { system_prompt, event } = prompt;
     let made = sqlx::query_scalar!(
-        r#"insert into prompt_versions (workspace_id, agent_id, version, system_prompt, hash, author)
-        select $1, $2, coalesce(newest.version, 0) + 1, $3, encode(sha256(convert_to($3, 'UTF8')), 'hex'), $4
-        from (select 1) one left join lateral (
-            select version, system_prompt from prompt_versions where workspace_id = $1 and agent_id = $2
-            order by version desc limit 1
-        ) newest on true
-        where newest.system_prompt is distinct from $3
-        returning version"#,
+        r#"with made as (
+            insert into prompt_versions (workspace_id, agent_id, version, system_prompt, hash, author)
+            select $1, $2, coalesce(newest.version, 0) + 1, $3, encode(sha256(convert_to($3, 'UTF8')), 'hex'), $4
+            from (select 1) one left join lateral (
+                select version, system_prompt from prompt_versions where workspace_id = $1 and agent_id = $2
+                order by version desc limit 1
+            ) newest on true
+            where newest.system_prompt is distinct from $3
+            returning version, hash
+        ), told as (
+            insert into events (id, workspace_id, type, data)
+            select $5, $1, $6, ($7::text::jsonb || jsonb_build_object('version', version, 'hash', hash))::text from made
+        )
+        select version as "version!" from made"#,
         workspace.uuid(),
         agent,
         system_prompt,
         by,
+        event.id.uuid(),
+        event.kind.as_str(),
+        event.data,
     );
     Ok(made.fetch_optional(connection).await?.is_none_or(|version| version <= PROMPT_VERSIONS_MAX))
 }
@@ -125,9 +148,14 @@ impl Store {
         };
         if let MadePromptVersion::New(version) = made {
             sqlx::query!(
-                "insert into prompt_versions
-                    (workspace_id, agent_id, version, system_prompt, model, hash, label, message, restored_from, author)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                "with made as (
+                    insert into prompt_versions
+                        (workspace_id, agent_id, version, system_prompt, model, hash, label, message, restored_from, author)
+                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                    returning version
+                )
+                insert into events (id, workspace_id, type, data)
+                select $11, $1, $12, ($13::text::jsonb || jsonb_build_object('version', version))::text from made",
                 workspace.uuid(),
                 agent,
                 version,
@@ -138,12 +166,16 @@ impl Store {
                 new.message,
                 new.restored_from,
                 new.by,
+                new.event.id.uuid(),
+                new.event.kind.as_str(),
+                new.event.data,
             )
             .execute(&mut *transaction)
             .await?;
         }
         if let (Some(label), MadePromptVersion::New(version) | MadePromptVersion::Same(version)) = (new.label, made) {
-            let to = LabelMove { workspace, agent, label, version, message: new.message, by: new.by };
+            let (message, by, event) = (new.message, new.by, new.label_event);
+            let to = LabelMove { workspace, agent, label, version, message, by, event };
             move_label(&mut transaction, to).await?;
         }
         transaction.commit().await?;

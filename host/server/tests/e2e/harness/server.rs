@@ -108,6 +108,7 @@ impl TestServer {
         });
         engine.start().await.unwrap();
         webhooks.start().await.unwrap();
+        webhooks.poke_on(engine.told());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -15,7 +15,7 @@ pub(crate) struct Stream {
 /// One event.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamEvent {
-    pub(crate) id: Option<i64>,
+    pub(crate) id: Option<String>,
     pub(crate) kind: String,
     pub(crate) data: Value,
 }
@@ -68,10 +68,17 @@ impl Stream {
     }
 }
 
+impl StreamEvent {
+    /// Its id, where that is the number of an entry.
+    pub(crate) fn number(&self) -> Option<i64> {
+        self.id.as_ref().map(|id| id.parse().unwrap())
+    }
+}
+
 /// None where it is a comment.
 fn read(block: &str) -> Option<StreamEvent> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let kind = field("event")?.to_owned();
-    let id = field("id").map(|id| id.parse().unwrap());
+    let id = field("id").map(str::to_owned);
     Some(StreamEvent { id, kind, data: serde_json::from_str(field("data").unwrap()).unwrap() })
 }
