@@ -54,7 +54,7 @@ impl Webhooks {
         Ok(row.into())
     }
 
-    /// Sends all deliveries of a webhook again that were made in some time and failed.
+    /// Sends all deliveries of a webhook again that were made in some time and failed, but for tests.
     ///
     /// # Errors
     /// [`WebhookError::Invalid`], [`WebhookError::Unknown`], [`WebhookError::Disabled`], or where the database is away.

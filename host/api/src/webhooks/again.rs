@@ -74,7 +74,7 @@ pub(crate) async fn resend_delivery(
 
 /// Recover failed deliveries of a webhook
 ///
-/// Sends those again that were made in some time and failed. `dryRun` counts them.
+/// Sends those again that were made in some time and failed, but for tests. `dryRun` counts them.
 #[utoipa::path(post, path = "/webhooks/{id}/recover", operation_id = "recoverWebhook", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook's id.", example = "wh_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
     request_body(content = SendAgain, example = json!({ "since": "2026-01-30T00:00:00Z", "dryRun": true })),

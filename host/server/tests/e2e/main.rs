@@ -55,5 +55,6 @@ mod versions;
 mod waiting;
 mod waits;
 mod walks;
+mod webhooks;
 mod workflows;
 mod workspaces;

@@ -1,6 +1,7 @@
 //! Deliveries that have ended are sent again.
 
 use armilla_domain::id::{DeliveryId, WebhookId, WorkspaceId};
+use armilla_domain::webhook::TEST_EVENT;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -45,7 +46,7 @@ impl Store {
         Ok(Again::Done(sent.rows_affected()))
     }
 
-    /// Sends up to `limit` deliveries of a webhook again that were made in some time and failed.
+    /// Sends up to `limit` deliveries of a webhook again that were made in some time and failed. A test was meant for its moment alone.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -66,13 +67,14 @@ impl Store {
             "update webhook_deliveries set status = 'pending', reason = null, tries = 0, due_at = now(), ended_at = null, claimed_by = null
             where id in (
                 select id from webhook_deliveries where workspace_id = $1 and webhook_id = $2 and status = 'failed'
-                    and id >= first_run_id($3) and id < first_run_id($4) order by id limit $5
+                    and id >= first_run_id($3) and id < first_run_id($4) and event_type <> $6 order by id limit $5
             )",
             workspace.uuid(),
             webhook.uuid(),
             since,
             until,
             i64::from(limit),
+            TEST_EVENT,
         )
         .execute(&mut *transaction)
         .await?;
@@ -81,7 +83,7 @@ impl Store {
         Ok(Again::Done(sent.rows_affected()))
     }
 
-    /// How many deliveries of a webhook that were made in some time have failed; counted up to `limit`.
+    /// How many deliveries of a webhook that were made in some time have failed, but for tests; counted up to `limit`.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -95,13 +97,14 @@ impl Store {
         let count = sqlx::query_scalar!(
             r#"select count(*) as "count!" from (
                 select from webhook_deliveries where workspace_id = $1 and webhook_id = $2 and status = 'failed'
-                    and id >= first_run_id($3) and id < first_run_id($4) limit $5
+                    and id >= first_run_id($3) and id < first_run_id($4) and event_type <> $6 limit $5
             ) failed"#,
             workspace.uuid(),
             webhook.uuid(),
             since,
             until,
             i64::from(limit),
+            TEST_EVENT,
         );
         Ok(count.fetch_one(&self.pool).await?.unsigned_abs())
     }

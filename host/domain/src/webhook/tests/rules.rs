@@ -89,16 +89,20 @@ fn a_url_is_one_that_a_request_can_be_sent_to() {
     let told = webhook(WebhookText { url: "https://example.com:8443/a?token=b".to_owned(), ..all_events() });
     assert_eq!((told.host().as_str(), webhook(all_events()).host().as_str()), ("example.com:8443", "example.com"));
     let long = format!("https://example.com/{}", "x".repeat(2_048));
-    for bad in [
-        "",
-        "example.com",
-        "ftp://example.com",
-        "https://u:p@example.com",
-        "https://u@example.com",
-        "http://example.com/#a",
-        &long,
+    for (bad, code) in [
+        ("", "webhook.url"),
+        ("example.com", "webhook.url"),
+        (" http://example.com", "webhook.url"),
+        ("http://example.com/a\nb", "webhook.url"),
+        ("http://example.com/\0", "webhook.url"),
+        ("http://example.com/#a", "webhook.url"),
+        (&long, "webhook.url"),
+        ("ftp://example.com", "webhook.url_scheme"),
+        ("https://u:p@example.com", "webhook.url_credentials"),
+        ("https://u@example.com", "webhook.url_credentials"),
     ] {
-        assert_eq!(pointers(WebhookText { url: bad.to_owned(), ..all_events() }), ["/url"], "{bad}");
+        let found = codes(WebhookText { url: bad.to_owned(), ..all_events() });
+        assert_eq!(found, [("/url".to_owned(), code.to_owned())], "{bad}");
     }
 }
 
