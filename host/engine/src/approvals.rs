@@ -1,7 +1,7 @@
 //! Decisions that runs wait for.
 
 use armilla_domain::event::EventType;
-use armilla_domain::event::data::ApprovalDecided;
+use armilla_domain::event::data::{ApprovalDecided, beginning};
 use armilla_domain::id::{ApprovalId, RunId, WorkspaceId};
 use armilla_store::{ApprovalFilter, ApprovalRow};
 use chrono::{DateTime, Utc};
@@ -101,7 +101,7 @@ impl Engine {
             step_id: &row.step,
             status: if approved { "approved" } else { "denied" },
             by: Some(by),
-            note,
+            note: note.map(beginning),
         };
         let event = self.host.event(EventType::ApprovalDecided, &told);
         let decided = store.decide_approval(&row, approved, by, note, &event).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::event::data::{ApprovalRequested, OfRun};
+use armilla_domain::event::data::{ApprovalRequested, OfRun, beginning};
 use armilla_domain::event::{EventType, Told, of_step};
 use armilla_domain::id::{ApprovalId, RunId};
 use armilla_domain::journal::{Entry, Event};
@@ -201,7 +201,7 @@ impl Pending {
         let data = ApprovalRequested {
             approval_id: id,
             step: of_step(&self.of_run, &visit),
-            message: &message,
+            message: beginning(&message),
             approvers: &approvers,
             expires_at,
         };

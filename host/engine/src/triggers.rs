@@ -9,7 +9,9 @@ use std::time::Duration;
 use armilla_domain::call::CallError;
 use armilla_domain::event::EVENT_DEPTH_MAX;
 use armilla_domain::id::{RunId, WorkspaceId};
-use armilla_store::{EventConsumer, EventRow, EventStartRow, NewEventStart, StoreError, TriggeredWorkflow};
+use armilla_store::{
+    DecidedStarts, EventConsumer, EventRow, EventStartRow, NewEventStart, StoreError, TriggeredWorkflow,
+};
 use futures::stream::{self, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
@@ -26,6 +28,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const LOOK_REST: Duration = Duration::from_millis(25);
 /// Events that one look goes through under one lock: some milliseconds of expressions.
 const EVENTS_AT_ONCE: u32 = 200;
+/// Definitions that one look asks about events before it looks at no further one: some milliseconds each, at worst.
+const JUDGED_AT_ONCE: usize = 50;
+/// Bytes of inputs after which a look looks at no further event: they are in memory at once.
+const INPUT_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// Runs that are started by one look.
 const STARTS_AT_ONCE: u32 = 100;
 /// Starts under way at once.
@@ -80,19 +86,32 @@ async fn follow_up_to(host: &Host, workspace: WorkspaceId, horizon: i64) -> Resu
 /// Goes through the next events of a workspace. Says whether there may be more.
 async fn follow(host: &Host, workspace: WorkspaceId, horizon: i64) -> Result<bool, StoreError> {
     let decide = async |workflows: &[TriggeredWorkflow], events: &[EventRow]| {
-        let mut starts = Vec::new();
+        let mut decided = DecidedStarts::default();
+        let (mut judged, mut bytes) = (0, 0);
         for event in events {
+            // While this is decided nobody else follows the workspace's events, and no event of anybody is known to be the last.
+            if judged >= JUDGED_AT_ONCE || bytes >= INPUT_BYTES_AT_ONCE {
+                break;
+            }
+            decided.looked_at += 1;
             let is_meant = |triggered: &&TriggeredWorkflow| {
                 event.transaction > triggered.since && triggered.on_events.contains(&event.kind)
             };
             for triggered in workflows.iter().filter(is_meant) {
-                starts.extend(decide(host, triggered, event).await?);
+                let start = decide(host, triggered, event).await?;
+                judged += 1;
+                bytes += start
+                    .iter()
+                    .filter_map(|start| start.start.as_ref().ok())
+                    .map(|(_, input)| input.len())
+                    .sum::<usize>();
+                decided.starts.extend(start);
             }
         }
-        Ok(starts)
+        Ok(decided)
     };
-    let looked_at = host.store.follow_triggers(workspace, horizon, EVENTS_AT_ONCE, decide).await?;
-    Ok(looked_at == Some(EVENTS_AT_ONCE as usize))
+    let more = host.store.follow_triggers(workspace, horizon, EVENTS_AT_ONCE, decide).await?;
+    Ok(more == Some(true))
 }
 
 /// What an event does to a workflow; nothing where it does not match.

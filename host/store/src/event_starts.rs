@@ -7,7 +7,7 @@ use armilla_domain::id::{EventId, RunId, WorkflowId, WorkspaceId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::event_cursors::{EventConsumer, events_after, lock_cursor, move_cursor};
+use crate::event_cursors::{EventConsumer, end_cursor, events_after, lock_cursor, move_cursor};
 use crate::{EventPosition, EventRow, Store, StoreError};
 
 /// A workflow that events start.
@@ -36,6 +36,15 @@ pub struct NewEventStart {
     pub depth: i16,
     /// The run that is to be started with this input, as JSON; else why none is.
     pub start: Result<(RunId, String), String>,
+}
+
+/// What some events do.
+#[derive(Debug, Default)]
+pub struct DecidedStarts {
+    /// To workflows.
+    pub starts: Vec<NewEventStart>,
+    /// How many of the events were looked at, from the first one on.
+    pub looked_at: usize,
 }
 
 /// A run that is about to be started by an event.
@@ -75,8 +84,8 @@ pub struct EventStartedRow {
 }
 
 impl Store {
-    /// Looks at the next events of a workspace that start runs, writes down what `decide` makes of them, and moves past them. Says how many
-    /// events were looked at; `None` where another host is at it.
+    /// Looks at the next events of a workspace that start runs, writes down what `decide` makes of as many of the first ones as it looked at,
+    /// and moves past those. Says whether there may be more; `None` where another host is at it.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -85,23 +94,31 @@ impl Store {
         workspace: WorkspaceId,
         horizon: i64,
         limit: u32,
-        decide: impl AsyncFnOnce(&[TriggeredWorkflow], &[EventRow]) -> Result<Vec<NewEventStart>, StoreError>,
-    ) -> Result<Option<usize>, StoreError> {
+        decide: impl AsyncFnOnce(&[TriggeredWorkflow], &[EventRow]) -> Result<DecidedStarts, StoreError>,
+    ) -> Result<Option<bool>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let Some(after) = lock_cursor(&mut transaction, EventConsumer::Triggers, workspace).await? else {
             return Ok(None);
         };
         let workflows = triggered_workflows(&mut transaction, workspace).await?;
+        if workflows.is_empty() {
+            // Who makes events start a workflow holds the cursor.
+            end_cursor(&mut transaction, EventConsumer::Triggers, workspace).await?;
+            transaction.commit().await?;
+            return Ok(Some(false));
+        }
         let kinds: Vec<EventType> = EventType::ALL
             .iter()
             .copied()
             .filter(|kind| workflows.iter().any(|workflow| workflow.on_events.iter().any(|on| on == kind.as_str())))
             .collect();
         let events = events_after(&mut transaction, workspace, after, horizon, Some(&kinds), limit).await?;
-        let starts = decide(&workflows, &events).await?;
+        let DecidedStarts { starts, looked_at } = decide(&workflows, &events).await?;
         add_starts(&mut transaction, &starts).await?;
-        let to = match events.last() {
-            Some(last) if events.len() == limit as usize => last.position(),
+        let more = looked_at < events.len() || events.len() == limit as usize;
+        let to = match events[..looked_at].last() {
+            Some(last) if more => last.position(),
+            None if more => after,
             // Nothing else before the horizon concerns anybody.
             _ => EventPosition::before(horizon),
         };
@@ -109,7 +126,7 @@ impl Store {
             move_cursor(&mut transaction, EventConsumer::Triggers, workspace, to).await?;
         }
         transaction.commit().await?;
-        Ok(Some(events.len()))
+        Ok(Some(more))
     }
 
     /// Runs that are to be started by events, oldest first, and that no host has been at for `lease`.

@@ -139,7 +139,8 @@ impl Store {
             "select id, type as kind, at, data, depth, transaction from events
             where workspace_id = $1 and ($2::text[] is null or type = any($2))
                 and ($3::bigint is null or (transaction, id) < ($3, $4::uuid))
-                and ($6::timestamptz is null or at >= $6) and ($7::timestamptz is null or at < $7)
+                and ($6::timestamptz is null or (at >= $6 and id >= first_run_id($6 - interval '1 hour')))
+                and ($7::timestamptz is null or (at < $7 and id < first_run_id($7 + interval '1 hour')))
             order by transaction desc, id desc limit $5",
             workspace.uuid(),
             kinds.as_deref() as Option<&[&str]>,
@@ -199,7 +200,9 @@ impl Store {
         let ahead = sqlx::query_scalar!(
             r#"select greatest(
                 (select max(transaction) from event_cursors),
-                (select transaction from events order by id desc limit 1)
+                (select transaction from events order by id desc limit 1),
+                (select max(on_events_since) from workflows),
+                (select max(since) from webhooks)
             ) - pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1 as ahead"#
         );
         let ahead = ahead.fetch_one(&mut *transaction).await?.filter(|ahead| *ahead > 0);
@@ -208,6 +211,13 @@ impl Store {
             sqlx::query!("update event_cursors set transaction = transaction - $1", ahead)
                 .execute(&mut *transaction)
                 .await?;
+            sqlx::query!(
+                "update workflows set on_events_since = on_events_since - $1 where on_events_since is not null",
+                ahead
+            )
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query!("update webhooks set since = since - $1", ahead).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(ahead.is_some())

@@ -46,7 +46,7 @@ pub use approvals::{ApprovalFilter, ApprovalRow};
 pub use control::{Fork, Retry};
 pub use error::StoreError;
 pub use event_cursors::EventConsumer;
-pub use event_starts::{EventStartRow, EventStartedRow, NewEventStart, TriggeredWorkflow};
+pub use event_starts::{DecidedStarts, EventStartRow, EventStartedRow, NewEventStart, TriggeredWorkflow};
 pub use events::{EventPosition, EventRow, NewEvent};
 pub use hooks::{HOOK_CALLS_KEPT, HookCallRow, HookRow, NewHookCall};
 pub use inbox::{INBOX_MAX, Told};
@@ -95,6 +95,9 @@ const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
 /// Every statement finds its rows by an index, a few at a time. A planner that knows nothing yet of a table, or knew it when it was
 /// small, would rather read all of it, or all that has not ended, and go on doing so when there are millions.
 const PLANNER: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
+/// How long a transaction may rest between two statements: one whose host is gone would hold its rows, and hold back the order of
+/// events, for as long as the network believes in it.
+const RESTING_TRANSACTIONS: &str = "set idle_in_transaction_session_timeout = '15s'";
 /// How many months of partitions are made ahead.
 const PARTITION_MONTHS_AHEAD: i32 = 3;
 
@@ -123,7 +126,8 @@ impl Store {
             })
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql(PLANNER).execute(connection).await?;
+                    sqlx::raw_sql(PLANNER).execute(&mut *connection).await?;
+                    sqlx::raw_sql(RESTING_TRANSACTIONS).execute(connection).await?;
                     Ok(())
                 })
             })

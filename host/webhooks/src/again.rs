@@ -32,7 +32,7 @@ pub struct Recover {
 pub struct Resent {
     /// So many deliveries are on their way, or would be.
     pub count: u64,
-    /// Whether that is all: otherwise the bound [`SENT_AGAIN_MAX`] was reached.
+    /// Whether that is all: otherwise the bound [`SENT_AGAIN_MAX`] was reached, of deliveries or of events that were looked at.
     pub complete: bool,
 }
 
@@ -73,8 +73,12 @@ impl Webhooks {
             return Ok(Resent { count: count.min(SENT_AGAIN_MAX), complete: count <= SENT_AGAIN_MAX });
         }
         let mut count = 0;
+        // What fails again meanwhile is not sent again a second time.
+        let mut after = DeliveryId::from_uuid(uuid::Uuid::nil());
         let complete = loop {
-            let sent = match store.resend_failed(workspace, id, time, BATCH).await? {
+            let (again, last) = store.resend_failed(workspace, id, time, after, BATCH).await?;
+            after = last;
+            let sent = match again {
                 Again::Done(sent) => sent,
                 Again::Unknown => return Err(WebhookError::Unknown(id)),
                 Again::Disabled => return Err(WebhookError::Disabled),
@@ -109,7 +113,7 @@ impl Webhooks {
         let webhook = self.row(workspace, id).await?.webhook;
         let kinds = webhook.kinds();
         let mut after = EventId::from_uuid(uuid::Uuid::nil());
-        let mut count = 0;
+        let (mut count, mut looked_at) = (0, 0);
         let complete = loop {
             let events =
                 inner.store.events_without_delivery(workspace, id, after, time, kinds.as_deref(), BATCH).await?;
@@ -125,7 +129,8 @@ impl Webhooks {
             if events.len() < BATCH as usize {
                 break true;
             }
-            if count >= SENT_AGAIN_MAX {
+            looked_at += events.len() as u64;
+            if count.max(looked_at) >= SENT_AGAIN_MAX {
                 break false;
             }
             // Filters are work for this thread, which others wait for.

@@ -16,6 +16,8 @@ const LOOK_REST: Duration = Duration::from_millis(5);
 const EVENTS_AT_ONCE: u32 = 100;
 /// Filters that one transaction evaluates: some milliseconds at most for each, while nobody else may follow the workspace's events.
 const FILTERS_AT_ONCE: usize = 200;
+/// Bytes of bodies after which a transaction looks at no further event: they are in memory at once, and become one statement.
+const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// Transactions of one workspace before the next one has its turn.
 const TURNS: u32 = 10;
 /// Characters of a filter's fault that are kept.
@@ -77,14 +79,16 @@ impl Inner {
     fn matches(&self, events: &[EventRow], listeners: &[Listener]) -> Matches {
         let mut deliveries = Vec::new();
         let mut filter_faults: Vec<(WebhookId, String)> = Vec::new();
-        let mut filters = 0;
+        let (mut filters, mut bytes) = (0, 0);
         let mut until = events[0].position();
         for event in events {
             let about = told_of(&event.kind, &event.data);
             // No webhook is told of itself: it would fail, which would be told.
-            let wanting = listeners.iter().filter(|each| each.webhook.wants(&event.kind) && about != Some(each.id));
+            let wanting = listeners.iter().filter(|each| {
+                event.transaction > each.since && each.webhook.wants(&event.kind) && about != Some(each.id)
+            });
             let wanting: Vec<&Listener> = wanting.collect();
-            if filters >= FILTERS_AT_ONCE {
+            if filters >= FILTERS_AT_ONCE || bytes >= BYTES_AT_ONCE {
                 break;
             }
             until = event.position();
@@ -95,6 +99,7 @@ impl Inner {
                 match listener.webhook.matches(&self.templates, &mut scope) {
                     Matched::Yes => {
                         let body = body.get_or_insert_with(|| body_of(&event.kind, event.at, &event.data));
+                        bytes += body.len();
                         deliveries.push(self.delivery_of(event, listener.id, body.clone()));
                     }
                     Matched::No => {}

@@ -38,7 +38,7 @@ impl Inner {
         while done.recv_many(&mut ended, WRITTEN_AT_ONCE).await > 0 {
             let (mut results, mut verdicts, mut places) = (Vec::new(), Vec::new(), Vec::new());
             for one in ended.drain(..) {
-                verdicts.push((one.delivery.webhook, one.attempted.verdict));
+                verdicts.push((one.delivery.webhook, one.attempted.verdict, one.attempted.attempt.url.clone()));
                 places.push(one.place);
                 results.push(self.result_of(one.delivery, one.attempted, &one.retry_seconds));
             }
@@ -48,7 +48,7 @@ impl Inner {
         }
     }
 
-    async fn record(&self, results: &[AttemptResult], verdicts: &[(WebhookId, Verdict)]) {
+    async fn record(&self, results: &[AttemptResult], verdicts: &[(WebhookId, Verdict, String)]) {
         let begun = Instant::now();
         loop {
             let mut told = false;
@@ -110,10 +110,17 @@ impl Inner {
     }
 
     /// What becomes of a webhook by what its endpoint has answered.
-    fn judge(&self, row: &EndpointRow, verdicts: &[(WebhookId, Verdict)], now: DateTime<Utc>) -> EndpointChange {
+    fn judge(
+        &self,
+        row: &EndpointRow,
+        verdicts: &[(WebhookId, Verdict, String)],
+        now: DateTime<Utc>,
+    ) -> EndpointChange {
         let mut endpoint = row.endpoint;
         let mut told = None;
-        for (_, verdict) in verdicts.iter().filter(|(webhook, _)| *webhook == row.id) {
+        // What another address answered, before it was changed, says nothing about this one.
+        let of_row = |(webhook, _, url): &&(WebhookId, Verdict, String)| *webhook == row.id && *url == row.webhook.url;
+        for (_, verdict, _) in verdicts.iter().filter(of_row) {
             let (after, change) = endpoint.after(*verdict, row.webhook.lanes(), now);
             endpoint = after;
             // To be disabled is the last that is told.

@@ -14,6 +14,9 @@ use crate::template::{Scope, TEMPLATE_OUTPUT_BYTES_MAX, Templates};
 /// The only name that its expressions have.
 const VARIABLE: &str = "event";
 
+/// Fields of `input`: each is an expression that is evaluated for each event.
+const INPUT_FIELDS_MAX: usize = 20;
+
 /// Which events start runs, and what those are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnEvent {
@@ -112,6 +115,10 @@ fn read_input(fields: Fields<'_>, templates: &Templates, findings: &mut Findings
         findings.fault(place, "definition.type", "`input` is an object of names and expressions");
         return None;
     };
+    if object.len() > INPUT_FIELDS_MAX {
+        findings.fault(place, "definition.limit", format!("`input` has at most {INPUT_FIELDS_MAX} fields"));
+        return None;
+    }
     let mut input = Vec::new();
     for (name, expression) in object {
         let place = pointer(&place, name);

@@ -18,6 +18,14 @@ use crate::plugin::Grant;
 /// more asks the API.
 pub const EVENT_OUTPUT_BYTES_MAX: usize = 8 * 1024;
 
+/// Bytes of a text that an event carries: what somebody reads at a glance. The rest is left out.
+pub const EVENT_TEXT_BYTES_MAX: usize = 4 * 1024;
+
+/// As much of a text as an event carries.
+pub fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(EVENT_TEXT_BYTES_MAX)]
+}
+
 /// Which run an event is of.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -89,7 +97,7 @@ pub struct Error<'a> {
 impl<'a> From<&'a Failure> for Error<'a> {
     fn from(failure: &'a Failure) -> Self {
         let Failure { step_id, code, message, attempts, evidence: _ } = failure;
-        Self { step_id: step_id.as_deref(), code, message, attempts: *attempts }
+        Self { step_id: step_id.as_deref(), code, message: beginning(message), attempts: *attempts }
     }
 }
 
@@ -488,6 +496,14 @@ mod tests {
             }
             assert!(jsonschema::validator_for(&schema).is_ok());
         }
+    }
+
+    #[test]
+    fn a_text_is_told_up_to_its_bound() {
+        assert_eq!(beginning("short"), "short");
+        let long = "\u{1f30a}".repeat(EVENT_TEXT_BYTES_MAX);
+        assert_eq!(beginning(&long).len(), EVENT_TEXT_BYTES_MAX);
+        assert_eq!(beginning(&format!("x{long}")).len(), EVENT_TEXT_BYTES_MAX - 3);
     }
 
     #[test]

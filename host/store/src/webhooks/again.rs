@@ -46,7 +46,8 @@ impl Store {
         Ok(Again::Done(sent.rows_affected()))
     }
 
-    /// Sends up to `limit` deliveries of a webhook again that were made in some time and failed. A test was meant for its moment alone.
+    /// Sends up to `limit` deliveries of a webhook again that were made in some time, after `after`, and failed; gives the last of them, too.
+    /// A test was meant for its moment alone.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -55,32 +56,36 @@ impl Store {
         workspace: WorkspaceId,
         webhook: WebhookId,
         (since, until): (DateTime<Utc>, DateTime<Utc>),
+        after: DeliveryId,
         limit: u32,
-    ) -> Result<Again, StoreError> {
+    ) -> Result<(Again, DeliveryId), StoreError> {
         let mut transaction = self.pool.begin().await?;
         match lock_enabled(&mut transaction, workspace, webhook).await? {
-            None => return Ok(Again::Unknown),
-            Some(false) => return Ok(Again::Disabled),
+            None => return Ok((Again::Unknown, after)),
+            Some(false) => return Ok((Again::Disabled, after)),
             Some(true) => {}
         }
-        let sent = sqlx::query!(
+        let sent = sqlx::query_scalar!(
             "update webhook_deliveries set status = 'pending', reason = null, tries = 0, due_at = now(), ended_at = null, claimed_by = null
             where id in (
                 select id from webhook_deliveries where workspace_id = $1 and webhook_id = $2 and status = 'failed'
-                    and id >= first_run_id($3) and id < first_run_id($4) and event_type <> $6 order by id limit $5
-            )",
+                    and id >= first_run_id($3) and id < first_run_id($4) and id > $7 and event_type <> $6 order by id limit $5
+            )
+            returning id",
             workspace.uuid(),
             webhook.uuid(),
             since,
             until,
             i64::from(limit),
             TEST_EVENT,
+            after.uuid(),
         )
-        .execute(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
         look_now(&mut transaction, webhook).await?;
         transaction.commit().await?;
-        Ok(Again::Done(sent.rows_affected()))
+        let last = sent.iter().max().map_or(after, |last| DeliveryId::from_uuid(*last));
+        Ok((Again::Done(sent.len() as u64), last))
     }
 
     /// How many deliveries of a webhook that were made in some time have failed, but for tests; counted up to `limit`.

@@ -223,7 +223,8 @@ impl Store {
         )
         .fetch_one(&mut *transaction)
         .await?;
-        add_attempts(&mut transaction, &[result], &[(delivery.id, 1)], now).await?;
+        let claim = (delivery.id, result.claims);
+        add_attempts(&mut transaction, &[result], &[(claim, 1)], now).await?;
         transaction.commit().await?;
         Ok(())
     }

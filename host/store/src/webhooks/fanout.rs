@@ -20,6 +20,8 @@ pub struct Listener {
     pub id: WebhookId,
     /// What it was configured to be.
     pub webhook: Webhook,
+    /// The transaction that enabled it: it is told the events of later ones.
+    pub since: i64,
 }
 
 /// A delivery to be made.
@@ -152,14 +154,15 @@ impl Store {
 /// The enabled webhooks of a workspace. None of them is disabled or deleted until the transaction ends.
 async fn lock_listeners(connection: &mut PgConnection, workspace: WorkspaceId) -> Result<Vec<Listener>, StoreError> {
     let rows = sqlx::query!(
-        "select id, config from webhooks where workspace_id = $1 and enabled order by id for key share",
+        "select id, config, since from webhooks where workspace_id = $1 and enabled order by id for key share",
         workspace.uuid(),
     )
     .fetch_all(connection)
     .await?;
-    let listeners = rows
-        .into_iter()
-        .map(|row| Ok(Listener { id: WebhookId::from_uuid(row.id), webhook: webhook_of(row.id, &row.config)? }));
+    let listeners = rows.into_iter().map(|row| {
+        let webhook = webhook_of(row.id, &row.config)?;
+        Ok(Listener { id: WebhookId::from_uuid(row.id), webhook, since: row.since })
+    });
     listeners.collect()
 }
 

@@ -101,11 +101,16 @@ impl Store {
         sqlx::query!("insert into workspaces (id) values ($1) on conflict do nothing", workspace.uuid())
             .execute(&mut *transaction)
             .await?;
+        // Those who make webhooks at the same time are counted one after the other.
+        sqlx::query_scalar!("select id from workspaces where id = $1 for no key update", workspace.uuid())
+            .fetch_one(&mut *transaction)
+            .await?;
         if new.enabled {
             start_cursor(&mut transaction, EventConsumer::Webhooks, workspace, horizon).await?;
         }
         let made = sqlx::query!(
-            "insert into webhooks (id, workspace_id, config, enabled, created_by) select $1, $2, $3, $4, $5
+            "insert into webhooks (id, workspace_id, config, enabled, created_by, since)
+            select $1, $2, $3, $4, $5, pg_current_xact_id()::text::bigint
             where (select count(*) from webhooks where workspace_id = $2) < $6",
             new.id.uuid(),
             workspace.uuid(),
@@ -132,15 +137,28 @@ impl Store {
         id: WebhookId,
         webhook: &Webhook,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // What failed before failed as it was before.
         let done = sqlx::query!(
             "update webhooks set config = $3, filter_fault = null, filter_fault_at = null, share = null, paused_until = null, arrival = null,
-                due_at = now(), updated_at = now()
+                failures = 0, failing_since = null, told = false, pauses = 0, due_at = now(), updated_at = now()
             where id = $1 and workspace_id = $2",
             id.uuid(),
             workspace.uuid(),
             text_of(webhook)?,
         );
-        Ok(done.execute(&self.pool).await?.rows_affected() == 1)
+        let known = done.execute(&mut *transaction).await?.rows_affected() == 1;
+        if known {
+            sqlx::query!(
+                "update webhook_deliveries set due_at = now()
+                where webhook_id = $1 and status = 'pending' and claimed_by is null",
+                id.uuid(),
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(known)
     }
 
     /// Tells a webhook events from now on; one that is told them already stays as it is. `horizon` was asked for before. Says whether
@@ -167,7 +185,7 @@ impl Store {
         start_cursor(&mut transaction, EventConsumer::Webhooks, workspace, horizon).await?;
         sqlx::query!(
             "update webhooks set enabled = true, disabled_reason = null, failures = 0, failing_since = null, told = false, pauses = 0,
-                paused_until = null, share = null, due_at = now(), updated_at = now()
+                paused_until = null, share = null, due_at = now(), updated_at = now(), since = pg_current_xact_id()::text::bigint
             where id = $1 and not enabled",
             id.uuid(),
         )

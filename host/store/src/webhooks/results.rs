@@ -148,13 +148,13 @@ async fn lock_webhooks(
     Ok((webhooks.collect::<Result<_, StoreError>>()?, now))
 }
 
-/// Ends or puts off deliveries whose claims hold. Each with the number of the attempt.
+/// Ends or puts off deliveries whose claims hold. Each, with its claim, has the number of the attempt.
 async fn finish(
     connection: &mut PgConnection,
     host: Uuid,
     results: &[AttemptResult],
     now: DateTime<Utc>,
-) -> Result<Vec<(DeliveryId, i32)>, StoreError> {
+) -> Result<Vec<((DeliveryId, i32), i32)>, StoreError> {
     let ids: Vec<Uuid> = results.iter().map(|result| result.delivery.uuid()).collect();
     let claims: Vec<i32> = results.iter().map(|result| result.claims).collect();
     let statuses: Vec<&str> = results.iter().map(|result| result.status).collect();
@@ -169,7 +169,7 @@ async fn finish(
             claimed_by = null, attempts = d.attempts + 1, tries = d.tries + 1
         from unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[]) r (id, claims, status, retry_ms)
         where d.id = r.id and d.claims = r.claims and d.claimed_by = $5
-        returning d.id, d.attempts"#,
+        returning d.id, d.claims, d.attempts"#,
         &ids,
         &claims,
         &statuses as &[&str],
@@ -179,19 +179,19 @@ async fn finish(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (DeliveryId::from_uuid(row.id), row.attempts)).collect())
+    Ok(rows.into_iter().map(|row| ((DeliveryId::from_uuid(row.id), row.claims), row.attempts)).collect())
 }
 
 /// Keeps the attempts of the deliveries that are numbered.
 pub(super) async fn add_attempts(
     connection: &mut PgConnection,
     results: &[AttemptResult],
-    numbers: &[(DeliveryId, i32)],
+    numbers: &[((DeliveryId, i32), i32)],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let numbers: std::collections::HashMap<_, _> = numbers.iter().copied().collect();
     let kept: Vec<(&AttemptResult, i32)> =
-        results.iter().filter_map(|result| Some((result, *numbers.get(&result.delivery)?))).collect();
+        results.iter().filter_map(|result| Some((result, *numbers.get(&(result.delivery, result.claims))?))).collect();
     if kept.is_empty() {
         return Ok(());
     }
