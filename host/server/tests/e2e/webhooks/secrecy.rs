@@ -7,7 +7,7 @@ use armilla_testkit::sink::WebhookSink;
 use serde_json::{Value, json};
 
 use super::{ended, happens, make, sending};
-use crate::harness::{ServerProcess, TestServer};
+use crate::harness::ServerProcess;
 
 #[tokio::test]
 async fn a_secret_is_in_no_later_answer_no_row_and_no_line_of_the_log() {
