@@ -96,6 +96,13 @@ impl Webhook {
         if self.ordered { 1 } else { self.concurrency }
     }
 
+    /// The host and port of its URL: what of it may be told.
+    pub fn host(&self) -> String {
+        let Ok(url) = url::Url::parse(&self.url) else { return String::new() };
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     /// How it was written down: what a change of single fields begins with.
     pub fn into_text(self) -> WebhookText {
         WebhookText {

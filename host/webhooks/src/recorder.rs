@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::event::EventType;
+use armilla_domain::event::data::WebhookTold;
+use armilla_domain::event::{EventType, Told};
 use armilla_domain::id::WebhookId;
-use armilla_domain::webhook::{Change, Verdict, wait_after};
+use armilla_domain::webhook::{Change, DisabledBecause, Verdict, wait_after};
 use armilla_store::{AttemptResult, ClaimedDelivery, EndpointChange, EndpointRow, NewEvent};
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::json;
+use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -131,18 +131,16 @@ impl Inner {
             info!(webhook.id = %row.id, workspace.id = %row.workspace, reason = why.as_str(), "Webhook `{}` was disabled: {}", row.id, why.about());
         }
         let event = told.map(|change| {
-            let since = endpoint.failing_since.map(|since| since.to_rfc3339_opts(SecondsFormat::Millis, true));
             let (kind, reason) = match change {
-                Change::Failing => (EventType::WebhookFailing, None),
-                Change::Disabled(why) => (EventType::WebhookDisabled, Some((why.as_str(), why.about()))),
+                Change::Failing => (EventType::WebhookFailing, DisabledBecause::Failing),
+                Change::Disabled(why) => (EventType::WebhookDisabled, why),
             };
-            let mut data = json!({ "webhookId": row.id, "failures": endpoint.failures, "failingSince": since });
-            if let Some((reason, detail)) = reason {
-                data["reason"] = json!(reason);
-                data["detail"] = json!(detail);
-            }
+            let host = row.webhook.host();
+            let failing_since = endpoint.failing_since.map(|since| since.trunc_subsecs(3));
+            let told = WebhookTold { webhook_id: row.id, host: &host, failing_since, reason: reason.as_str() };
+            let Told { kind, data } = Told::new(kind, &told);
             let id = self.event_ids.next(self.unix_millis(), self.chance.bytes());
-            NewEvent { id, kind, data: data.to_string(), depth: 0 }
+            NewEvent { id, kind, data, depth: 0 }
         });
         EndpointChange { endpoint, disabled, event }
     }

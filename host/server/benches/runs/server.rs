@@ -14,6 +14,7 @@ use armilla_engine::{Clock, Engine, Parts, PipelineTemplates, PluginPolicy, Seal
 use armilla_sandbox::{Sandbox, SandboxConfig};
 use armilla_store::Store;
 use armilla_store::cluster::{Cluster, ClusterConfig, Durability, PgConnectOptions, remove_abandoned};
+use armilla_webhooks::Webhooks;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -60,9 +61,11 @@ impl Server {
         store.migrate().await.unwrap();
         let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
         let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+        let egress = Egress::new(EgressPolicy { allowed }).unwrap();
+        let host_id = Uuid::from_u128(2);
         let engine = Engine::new(Parts {
             store: store.clone(),
-            agents: Agents::new(Egress::new(EgressPolicy { allowed }).unwrap()),
+            agents: Agents::new(egress.clone()),
             sandbox: sandbox(folder),
             policy: PluginPolicy {
                 uploads: data_dir.join("uploads"),
@@ -74,7 +77,16 @@ impl Server {
             pipeline_templates: PipelineTemplates::built_in(),
             clock: clock.clone(),
             chance: chance.clone(),
-            host_id: Uuid::from_u128(2),
+            host_id,
+        });
+        let webhooks = Webhooks::new(armilla_webhooks::Parts {
+            store: store.clone(),
+            egress,
+            sealing: SealingKey::new([9; 32]),
+            clock: clock.clone(),
+            chance: chance.clone(),
+            host_id,
+            transform: None,
         });
         let auth = AuthConfig {
             current_secret: Secret::new([7; 32]).unwrap(),
@@ -89,8 +101,11 @@ impl Server {
             chance,
             readiness: Arc::new(|| Box::pin(async { Vec::new() })),
             engine: engine.clone(),
+            webhooks: webhooks.clone(),
         };
         engine.start().await.unwrap();
+        webhooks.start().await.unwrap();
+        webhooks.poke_on(engine.told());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();

@@ -29,11 +29,11 @@ pub(crate) const ORDERED: &str = "/ordered";
 /// The one that never answers.
 const HANGING: &str = "/hanging";
 /// How often one that could answer well does not.
-const FAILS_PERCENT: u32 = 5;
+const FAILS_PERCENT: u32 = 2;
 /// How often it takes long.
-const SLOW_PERCENT: u32 = 2;
+const SLOW_PERCENT: u32 = 1;
 /// The longest of most answers, and of the slow ones.
-const DELAY_MILLIS_MAX: (u64, u64) = (8, 1_000);
+const DELAY_MILLIS_MAX: (u64, u64) = (4, 500);
 /// Between the tries of a delivery, in seconds: short, so that a campaign sees many.
 const RETRY_SECONDS: [u32; 19] = [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 5, 5, 5, 5, 10, 10, 10, 10];
 

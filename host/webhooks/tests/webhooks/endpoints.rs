@@ -35,6 +35,7 @@ async fn an_endpoint_that_is_gone_is_disabled_and_others_are_told_of_it() {
         (Some("webhook.disabled"), Some(webhook.to_string().as_str()))
     );
     assert_eq!(told["data"]["reason"], "gone");
+    assert!(gone.url().contains(told["data"]["host"].as_str().unwrap()) && told["data"]["failingSince"].is_string());
     let view = bench.webhooks.webhook(WORKSPACE, webhook).await.unwrap();
     assert_eq!((view.enabled, view.disabled_reason.as_deref()), (false, Some("gone")));
     let deliveries = bench.ended(webhook, 3, "failed").await;

@@ -86,6 +86,8 @@ fn a_url_is_one_that_a_request_can_be_sent_to() {
     for good in ["http://example.com", "https://example.com:8443/a?token=b", "http://10.0.0.1:8080/"] {
         webhook(WebhookText { url: good.to_owned(), ..all_events() });
     }
+    let told = webhook(WebhookText { url: "https://example.com:8443/a?token=b".to_owned(), ..all_events() });
+    assert_eq!((told.host().as_str(), webhook(all_events()).host().as_str()), ("example.com:8443", "example.com"));
     let long = format!("https://example.com/{}", "x".repeat(2_048));
     for (bad, code) in [
         ("", "webhook.url"),
