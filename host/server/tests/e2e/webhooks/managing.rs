@@ -58,7 +58,7 @@ async fn a_webhook_is_read_listed_replaced_and_deleted() {
     };
     assert_eq!(page("").await, (vec![second.id.clone(), made.id.clone()], None));
     let (first, cursor) = page("?limit=1").await;
-    assert_eq!(first, [second.id.clone()]);
+    assert_eq!(first, std::slice::from_ref(&second.id));
     assert_eq!(page(&format!("?limit=1&cursor={}", cursor.unwrap())).await, (vec![made.id.clone()], None));
 
     // What is absent is as if it was never said, but for the key and whether it is enabled.
