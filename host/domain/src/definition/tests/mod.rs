@@ -114,10 +114,10 @@ fn a_definition_that_is_not_an_object_or_has_no_steps_is_refused() {
 
 #[test]
 fn what_this_version_does_not_run_is_said_and_not_ignored() {
-    let definition = json!({ "schedule": "daily", "onEvent": {}, "steps": [
+    let definition = json!({ "schedule": "daily", "steps": [
         { "type": "agent", "id": "a", "agentId": "x", "message": "m" },
     ] });
-    let expected = [("/onEvent", "definition.unsupported"), ("/schedule", "definition.unsupported")];
+    let expected = [("/schedule", "definition.unsupported")];
     assert_eq!(faults(&definition), pairs(expected));
 }
 
