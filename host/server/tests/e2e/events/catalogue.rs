@@ -12,8 +12,8 @@ use sqlx::{Connection, PgConnection};
 use super::{Schemas, approval, event_with, events, of_run, set, types, wait};
 use crate::harness::{Client, TestServer, agent_step, component, tool_step, until, with};
 
-/// Nothing makes them yet.
-const NOT_YET: [&str; 3] = ["experiment.completed", "webhook.failing", "webhook.disabled"];
+/// Nothing makes the first one yet, and the others take deliveries that fail for long, which the tests of webhooks have.
+const ELSEWHERE: [&str; 3] = ["experiment.completed", "webhook.failing", "webhook.disabled"];
 
 /// The only event of a type that a run told.
 #[track_caller]
@@ -43,7 +43,7 @@ async fn every_type_of_events_is_told_once_and_fits_the_schema_that_is_served() 
     let all = events(client, "").await;
     schemas.check_all(&all);
     let told: BTreeSet<&str> = types(&all).into_iter().collect();
-    let expected: BTreeSet<&str> = schemas.types().filter(|name| !NOT_YET.contains(name)).collect();
+    let expected: BTreeSet<&str> = schemas.types().filter(|name| !ELSEWHERE.contains(name)).collect();
     assert_eq!(told, expected);
 
     let stranger = server.admin_of(WorkspaceId::from_parts(1, [1; 10]));
