@@ -37,6 +37,9 @@ impl Load {
         let mut load = Self::default();
         let post = async |path: &str, body| deployment.ask(0, Method::POST, path, Some(&body)).await.unwrap();
         post("/agents", json!({ "id": "fake", "protocol": "openai", "endpoint": endpoint })).await.expect(201);
+        // One that never answers well has an endpoint of its own: after five failures in a row an endpoint is left alone.
+        let broken = endpoint.replace("/v1", "/broken/v1");
+        post("/agents", json!({ "id": "broken", "protocol": "openai", "endpoint": broken })).await.expect(201);
         let granted = json!({ "kv": ["chaos"] });
         deployment.ask(0, Method::PUT, "/plugins/kv/grants", Some(&granted)).await.unwrap().expect(200);
         for host in 0..HOSTS {

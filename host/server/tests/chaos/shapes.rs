@@ -168,7 +168,7 @@ fn limited(_: &Ids) -> Value {
 
 fn fails(_: &Ids) -> Value {
     json!({ "steps": [
-        { "type": "agent", "id": "hopeless", "agentId": "fake", "message": "fail", "onError": "continue",
+        { "type": "agent", "id": "hopeless", "agentId": "broken", "message": "fail", "onError": "continue",
             "retry": { "maxAttempts": 3, "initialDelay": "50ms", "maxDelay": "1s" } },
         { "type": "fail", "id": "end", "code": "chaos.meant", "message": "as it should" },
     ] })

@@ -75,7 +75,7 @@ async fn everything_that_is_wrong_with_a_hook_is_told_at_once_and_nothing_is_mad
     let problem = server.admin.post("/inbound-hooks", &body).await.problem(422, "body.invalid");
     let places: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
-    assert_eq!(places, ["/name", "/respond", "/verify"]);
+    assert_eq!(places, ["/name", "/respond", "/verify", "/verify/scheme"]);
     let list = server.admin.get("/inbound-hooks").await.expect(200);
     assert_eq!(list["inboundHooks"], json!([]));
 }
