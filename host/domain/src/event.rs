@@ -3,6 +3,7 @@
 pub mod data;
 mod ids;
 mod of_run;
+mod schema;
 
 pub use self::ids::EventIds;
 pub use self::of_run::{Told, of_step, started, told_by};
