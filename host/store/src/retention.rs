@@ -7,15 +7,18 @@ pub const IDEMPOTENCY_HOURS: i32 = 24;
 
 impl Store {
     /// Removes up to `limit` runs whose time is over, with their results and approvals. Their journals go with the partition of
-    /// their month, when no run of it is left.
+    /// their month, when no run of it is left. One that a schedule or an event began stays until that is written down, or it would be
+    /// begun again by whoever finds it missing.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn remove_expired_runs(&self, limit: u32) -> Result<u64, StoreError> {
         let removed = sqlx::query_scalar!(
             r#"with expired as (
-                select id from runs where retain_until < now() and finished_at is not null order by retain_until limit $1
-                for update skip locked
+                select id from runs where retain_until < now() and finished_at is not null
+                    and not exists (select from schedule_occurrences o where o.outcome = 'starting' and o.run_id = runs.id)
+                    and not exists (select from event_starts s where s.outcome = 'starting' and s.run_id = runs.id)
+                order by retain_until limit $1 for update skip locked
             ), approvals_gone as (delete from approvals using expired where approvals.run_id = expired.id),
             results_gone as (delete from run_results using expired where run_results.run_id = expired.id),
             gone as (delete from runs using expired where runs.id = expired.id returning runs.id)

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use armilla_domain::id::{RunId, ScheduleId};
 use armilla_domain::run::Message;
 use armilla_domain::schedule::{Due, Outcome, Overlap, delay_of, plan};
 use armilla_store::{DueRow, NewOccurrence, StartingRow, StoreError, Turn};
-use futures::future::try_join_all;
-use futures::stream::{self, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use tracing::{error, info, warn};
 
 use super::timing::{cadence_of, overlap_of, std_duration};
@@ -23,12 +21,13 @@ use crate::{CommandError, RUN_JOURNAL_BYTES_MAX, StartRun};
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon a host looks again that has just started a run: most runs are short, and somebody may wait for its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Schedules, and occurrences that wait, for which one look decides something; the others wait for the next one.
-const TURNS_AT_ONCE: usize = 200;
-/// Decisions under way at once: as many statements as a host's connections bear beside what else goes on.
-const LANES: usize = 4;
+/// Schedules, and occurrences that wait, that are decided about in one transaction, which holds their locks for some milliseconds. Their
+/// runs are started before the next ones are decided about.
+const TURNS_AT_ONCE: u32 = 200;
 /// Runs that are claimed at once to be started.
-const STARTS_AT_ONCE: u32 = 100;
+const STARTS_AT_ONCE: u32 = 200;
+/// Runs that are begun at once: what begins while others wait for the disk shares their flush.
+const BEGINNINGS_AT_ONCE: usize = 64;
 /// How long a host is believed to be starting a run; then another one tries.
 const START_LEASE: Duration = Duration::from_secs(10);
 /// How long occurrences are kept: longer than anybody looks back at single ones.
@@ -54,14 +53,14 @@ pub(crate) async fn sweep_forever(host: Arc<Host>) {
     }
 }
 
-/// Says whether a run was started.
+/// Does all that is due, and says whether a run was started.
 async fn sweep(host: &Arc<Host>) -> Result<bool, StoreError> {
-    decide(host).await?;
     let mut any = false;
     loop {
+        let more_due = decide(host).await?;
         let started = start_claimed(host, None).await?;
         any |= started > 0;
-        if started < STARTS_AT_ONCE as usize || host.stopping.is_cancelled() {
+        if host.stopping.is_cancelled() || !(more_due || started == STARTS_AT_ONCE as usize) {
             return Ok(any);
         }
     }
@@ -72,21 +71,12 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
     host.store.remove_old_occurrences(OCCURRENCES_KEPT_DAYS, limit).await
 }
 
-/// Decides about schedules that are due, and about occurrences that wait.
-async fn decide(host: &Host) -> Result<(), StoreError> {
-    let turns = AtomicUsize::new(0);
-    let has_turn = || turns.fetch_add(1, Ordering::Relaxed) < TURNS_AT_ONCE && !host.stopping.is_cancelled();
-    try_join_all((0..LANES).map(|_| async {
-        while has_turn() && host.store.take_due_schedule(|due| turn_or_rest(host, due)).await? {}
-        Ok::<_, StoreError>(())
-    }))
-    .await?;
-    for _ in 0..TURNS_AT_ONCE {
-        if host.stopping.is_cancelled() || !host.store.take_queued_occurrence(fresh_run(host)).await? {
-            break;
-        }
-    }
-    Ok(())
+/// Decides about schedules that are due, and about occurrences that wait; says whether there may be more.
+async fn decide(host: &Host) -> Result<bool, StoreError> {
+    let due = host.store.take_due_schedules(TURNS_AT_ONCE, |due| turn_or_rest(host, due)).await?;
+    let runs: Vec<RunId> = (0..TURNS_AT_ONCE).map(|_| fresh_run(host)).collect();
+    let queued = host.store.take_queued_occurrences(&runs).await?;
+    Ok(due == TURNS_AT_ONCE as usize || queued == u64::from(TURNS_AT_ONCE))
 }
 
 fn turn_or_rest(host: &Host, row: &DueRow) -> Option<Turn> {
@@ -133,35 +123,52 @@ fn fresh_run(host: &Host) -> RunId {
     RunId::from_parts(host.unix_millis(), host.chance.bytes())
 }
 
-/// Starts what was decided to be started, of one schedule or of all, and says how many that were: [`STARTS_AT_ONCE`] at most.
+/// Starts what was decided to be started, of one schedule or of all, and says how many were claimed: [`STARTS_AT_ONCE`] at most.
 pub(super) async fn start_claimed(host: &Arc<Host>, schedule: Option<ScheduleId>) -> Result<usize, StoreError> {
     let rows = host.store.claim_starting_occurrences(schedule, START_LEASE, STARTS_AT_ONCE).await?;
     // Of one schedule one after the other, for one may end another; else together, for their beginnings then share a flush.
-    let mut by_schedule: BTreeMap<ScheduleId, Vec<&StartingRow>> = BTreeMap::new();
-    for row in &rows {
+    let claimed = rows.len();
+    let mut by_schedule: BTreeMap<ScheduleId, Vec<StartingRow>> = BTreeMap::new();
+    for row in rows {
         by_schedule.entry(row.schedule).or_default().push(row);
     }
-    stream::iter(by_schedule.into_values().map(Ok))
-        .try_for_each_concurrent(LANES * 4, |rows| start_in_turn(host, rows))
-        .await?;
-    Ok(rows.len())
+    let outcomes: Vec<Result<Vec<StartingRow>, StoreError>> = stream::iter(by_schedule.into_values())
+        .map(|rows| start_in_turn(host, rows))
+        .buffer_unordered(BEGINNINGS_AT_ONCE)
+        .collect()
+        .await;
+    // What was started is written down even where the database went away for others.
+    let mut started = Vec::new();
+    let mut failed = None;
+    for outcome in outcomes {
+        match outcome {
+            Ok(rows) => started.extend(rows),
+            Err(error) => failed = Some(error),
+        }
+    }
+    host.store.mark_occurrences_started(&started).await?;
+    failed.map_or(Ok(claimed), Err)
 }
 
-async fn start_in_turn(host: &Arc<Host>, rows: Vec<&StartingRow>) -> Result<(), StoreError> {
+/// Starts what is due of one schedule, and gives what was started.
+async fn start_in_turn(host: &Arc<Host>, rows: Vec<StartingRow>) -> Result<Vec<StartingRow>, StoreError> {
+    let mut started = Vec::new();
     for row in rows {
-        match start(host, row).await {
+        match start(host, &row).await {
+            Ok(true) => started.push(row),
+            Ok(false) => {}
             Err(error) if error.is_unavailable() => return Err(error),
             // One of which nothing is understood must not keep the others.
             Err(error) => {
                 error!(schedule.id = %row.schedule, "An occurrence of `{}` is put off: {error}", row.schedule)
             }
-            Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(started)
 }
 
-async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<(), StoreError> {
+/// Starts the run of an occurrence. Says whether it is there; where not, the occurrence was given up, or is left to another host.
+async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<bool, StoreError> {
     if overlap_of(&row.overlap)? == Overlap::CancelOther {
         end_others(host, row).await?;
     }
@@ -175,32 +182,29 @@ async fn start(host: &Arc<Host>, row: &StartingRow) -> Result<(), StoreError> {
     };
     let Err(why) = begin(host, row.workspace, row.run, command, Beginner::default()).await else {
         info!(schedule.id = %row.schedule, run.id = %row.run, "Schedule `{}` started the run `{}`", row.schedule, row.run);
-        return host.store.mark_occurrence_started(row).await;
+        return Ok(true);
     };
     // A host that was killed, or lost its connection, after the run was written down may have started it, and whatever has changed since.
     if host.store.has_ended(row.workspace, row.run).await?.is_some() {
-        return host.store.mark_occurrence_started(row).await;
+        return Ok(true);
     }
-    match why {
-        CommandError::UnknownWorkflow(_) => {
-            host.store.give_up_occurrence(row, Outcome::Missed, "its workflow is gone", true).await
-        }
+    let (outcome, because, pauses) = match why {
+        // Another host will.
+        CommandError::Stopping => return Ok(false),
+        CommandError::Store(error) if error.is_unavailable() => return Err(error),
+        CommandError::UnknownWorkflow(_) => (Outcome::Missed, "its workflow is gone".to_owned(), true),
         CommandError::Invalid(faults) => {
             let faults: Vec<String> = faults.iter().take(3).map(ToString::to_string).collect();
-            let why = format!("its workflow takes other input by now: {}", faults.join("; "));
-            host.store.give_up_occurrence(row, Outcome::Missed, &why, true).await
+            (Outcome::Missed, format!("its workflow takes other input by now: {}", faults.join("; ")), true)
         }
-        CommandError::TooManyRuns { .. } => {
-            host.store.give_up_occurrence(row, Outcome::Skipped, &why.to_string(), false).await
-        }
-        // Another host will.
-        CommandError::Stopping => Ok(()),
-        CommandError::Store(error) if error.is_unavailable() => Err(error),
+        CommandError::TooManyRuns { .. } => (Outcome::Skipped, why.to_string(), false),
         other => {
             error!(schedule.id = %row.schedule, run.id = %row.run, "The run `{}` could not be started: {other}", row.run);
-            host.store.give_up_occurrence(row, Outcome::Missed, "its run could not be started", false).await
+            (Outcome::Missed, "its run could not be started".to_owned(), false)
         }
-    }
+    };
+    host.store.give_up_occurrence(row, outcome, &because, pauses).await?;
+    Ok(false)
 }
 
 async fn end_others(host: &Host, row: &StartingRow) -> Result<(), StoreError> {

@@ -72,31 +72,35 @@ impl Store {
         Ok(rows)
     }
 
-    /// Unfinished runs that a schedule started, but for one.
+    /// Unfinished runs that a schedule began, but for one.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn other_runs_of_schedule(&self, id: ScheduleId, run: RunId) -> Result<Vec<RunId>, StoreError> {
         let others = sqlx::query_scalar!(
             r#"select o.run_id as "run_id!" from schedule_occurrences o join runs r on r.id = o.run_id
-            where o.schedule_id = $1 and o.goes_on and o.outcome = 'started' and o.run_id <> $2 and r.finished_at is null"#,
+            where o.schedule_id = $1 and o.goes_on and o.run_id <> $2 and r.finished_at is null"#,
             id.uuid(),
             run.uuid(),
         );
         Ok(others.fetch_all(&self.pool).await?.into_iter().map(RunId::from_uuid).collect())
     }
 
-    /// Writes down that the run of an occurrence was started.
+    /// Writes down that the runs of occurrences were started.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn mark_occurrence_started(&self, row: &StartingRow) -> Result<(), StoreError> {
+    pub async fn mark_occurrences_started(&self, rows: &[StartingRow]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let done = sqlx::query!(
-            "update schedule_occurrences set outcome = 'started'
-            where schedule_id = $1 and instant = $2 and outcome = 'starting' and run_id = $3",
-            row.schedule.uuid(),
-            row.instant,
-            row.run.uuid(),
+            "update schedule_occurrences o set outcome = 'started'
+            from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as s(schedule_id, instant, run_id)
+            where o.schedule_id = s.schedule_id and o.instant = s.instant and o.outcome = 'starting' and o.run_id = s.run_id",
+            &rows.iter().map(|row| row.schedule.uuid()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.instant).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.run.uuid()).collect::<Vec<_>>(),
         );
         done.execute(&self.pool).await?;
         Ok(())

@@ -1,5 +1,7 @@
 //! Deciding about what is due. The schedule's row is locked meanwhile, so that each host sees what the one before it decided.
 
+use std::collections::HashMap;
+
 use armilla_domain::id::{RunId, ScheduleId};
 use armilla_domain::schedule::Trigger;
 use chrono::{DateTime, Utc};
@@ -60,75 +62,63 @@ pub struct Turn {
 }
 
 impl Store {
-    /// Takes the schedule that has been due for longest and that no other host is at, and keeps what `decide` says. Says whether there
-    /// was one. An instant of which something was decided before keeps that. A schedule of which it says nothing rests from then
-    /// on, so that it keeps no others from their turns.
+    /// Takes up to `limit` schedules that are due, those first that have been for longest, and that no other host is at, and keeps what
+    /// `decide` says of each. Says how many there were. An instant of which something was decided before keeps that. A schedule of
+    /// which it says nothing rests from then on, so that it keeps no others from their turns.
+    ///
+    /// All of them are one transaction: ten thousand schedules of one instant are otherwise as many flushes.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn take_due_schedule(
+    pub async fn take_due_schedules(
         &self,
-        decide: impl FnOnce(&DueRow) -> Option<Turn> + Send,
-    ) -> Result<bool, StoreError> {
+        limit: u32,
+        decide: impl Fn(&DueRow) -> Option<Turn> + Send,
+    ) -> Result<usize, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let locked = sqlx::query!(
-            r#"select id, cron, timezone, every_ms, anchor_at, once_at, overlap, catch_up_ms, jitter_ms, next_at as "next_at!",
-                date_trunc('milliseconds', clock_timestamp()) as "now!"
-            from schedules where not paused and due_at <= now() order by due_at limit 1 for update skip locked"#
-        );
-        let Some(row) = locked.fetch_optional(&mut *transaction).await? else { return Ok(false) };
-        let id = ScheduleId::from_uuid(row.id);
-        let (goes_on, queued) = what_goes_on(&mut transaction, id).await?;
-        let due = DueRow {
-            id,
-            timing: TimingColumns {
-                cron: row.cron,
-                timezone: row.timezone,
-                every_ms: row.every_ms,
-                anchor_at: row.anchor_at,
-                once_at: row.once_at,
-            },
-            overlap: row.overlap,
-            catch_up_ms: row.catch_up_ms,
-            jitter_ms: row.jitter_ms,
-            next_at: row.next_at,
-            now: row.now,
-            goes_on,
-            queued,
-        };
-        match decide(&due) {
-            Some(turn) => {
-                keep(&mut transaction, id, Trigger::Time, &turn.occurrences).await?;
-                let (next_at, due_at) = turn.next.unzip();
-                sqlx::query!(
-                    "update schedules set next_at = $2, due_at = $3 where id = $1",
-                    id.uuid(),
-                    next_at,
-                    due_at
-                )
-                .execute(&mut *transaction)
-                .await?;
-            }
-            None => {
-                sqlx::query!(
-                    "update schedules set paused = true, paused_reason = $2, updated_at = now() where id = $1",
-                    id.uuid(),
-                    NOT_UNDERSTOOD,
-                )
-                .execute(&mut *transaction)
-                .await?;
+        let due = due_schedules(&mut transaction, limit).await?;
+        let mut decided = Decided::default();
+        let (mut nexts, mut not_understood) = (Nexts::default(), Vec::new());
+        for row in &due {
+            match decide(row) {
+                Some(turn) => {
+                    decided.extend(row.id, &turn.occurrences);
+                    nexts.push(row.id, turn.next);
+                }
+                None => not_understood.push(row.id.uuid()),
             }
         }
+        keep(&mut transaction, Trigger::Time, &decided).await?;
+        if !nexts.ids.is_empty() {
+            sqlx::query!(
+                "update schedules s set next_at = n.next_at, due_at = n.due_at
+                from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as n(id, next_at, due_at) where s.id = n.id",
+                &nexts.ids,
+                &nexts.next_at as &[Option<DateTime<Utc>>],
+                &nexts.due_at as &[Option<DateTime<Utc>>],
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if !not_understood.is_empty() {
+            sqlx::query!(
+                "update schedules set paused = true, paused_reason = $2, updated_at = now() where id = any($1)",
+                &not_understood,
+                NOT_UNDERSTOOD,
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
         transaction.commit().await?;
-        Ok(true)
+        Ok(due.len())
     }
 
-    /// Gives an occurrence its turn that waits for one, the oldest of its schedule, where no run of that goes on any more; `run` is what is
-    /// about to be started. Says whether there was one.
+    /// Gives up to `runs.len()` occurrences their turn that wait for one, each the oldest of its schedule, where no run of that goes on any
+    /// more; `runs` are what is about to be started. Says how many there were.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn take_queued_occurrence(&self, run: RunId) -> Result<bool, StoreError> {
+    pub async fn take_queued_occurrences(&self, runs: &[RunId]) -> Result<u64, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let locked = sqlx::query_scalar!(
             "select s.id from schedules s
@@ -137,21 +127,28 @@ impl Store {
                     select from schedule_occurrences o where o.schedule_id = s.id and o.goes_on
                         and (o.outcome = 'starting' or exists (select from runs r where r.id = o.run_id and r.finished_at is null))
                 )
-            limit 1 for update of s skip locked"
+            limit $1 for update of s skip locked",
+            i64::try_from(runs.len()).unwrap_or(i64::MAX),
         );
-        let Some(id) = locked.fetch_optional(&mut *transaction).await? else { return Ok(false) };
+        let locked = locked.fetch_all(&mut *transaction).await?;
+        if locked.is_empty() {
+            return Ok(0);
+        }
         // Another host may have given a turn between the look and the lock.
-        let (goes_on, _) = what_goes_on(&mut transaction, ScheduleId::from_uuid(id)).await?;
+        let going_on = what_goes_on(&mut transaction, &locked).await?;
+        let free: Vec<Uuid> =
+            locked.into_iter().filter(|id| !going_on.get(id).is_some_and(|one| one.goes_on)).collect();
+        let runs: Vec<Uuid> = runs.iter().take(free.len()).map(|run| run.uuid()).collect();
         let given = sqlx::query!(
-            "update schedule_occurrences o set outcome = 'starting', run_id = $2, goes_on = true, decided_at = now()
-            where o.schedule_id = $1 and not $3 and o.instant = (
-                select min(q.instant) from schedule_occurrences q where q.schedule_id = $1 and q.outcome = 'queued'
+            "update schedule_occurrences o set outcome = 'starting', run_id = f.run_id, goes_on = true, decided_at = now()
+            from unnest($1::uuid[], $2::uuid[]) as f(id, run_id)
+            where o.schedule_id = f.id and o.instant = (
+                select min(q.instant) from schedule_occurrences q where q.schedule_id = f.id and q.outcome = 'queued'
             )",
-            id,
-            run.uuid(),
-            goes_on,
+            &free,
+            &runs,
         );
-        let given = given.execute(&mut *transaction).await?.rows_affected() == 1;
+        let given = given.execute(&mut *transaction).await?.rows_affected();
         transaction.commit().await?;
         Ok(given)
     }
@@ -173,58 +170,149 @@ impl Store {
         if locked.fetch_optional(&mut *transaction).await?.is_none() {
             return Ok(None);
         }
-        let (_, queued) = what_goes_on(&mut transaction, id).await?;
+        let queued = what_goes_on(&mut transaction, &[id.uuid()]).await?.get(&id.uuid()).map_or(0, |one| one.queued);
         let more = occurrences.iter().filter(|one| one.outcome == "queued").count();
         if more > 0 && queued.unsigned_abs() as usize + more > queued_max {
             return Ok(None);
         }
-        let kept = keep(&mut transaction, id, trigger, occurrences).await?;
+        let mut decided = Decided::default();
+        decided.extend(id, occurrences);
+        let kept = keep(&mut transaction, trigger, &decided).await?;
         transaction.commit().await?;
         Ok(Some(kept))
     }
 }
 
-/// Whether a run of a schedule goes on or is about to, and how many occurrences wait. To be asked under the schedule's lock.
-async fn what_goes_on(connection: &mut PgConnection, id: ScheduleId) -> Result<(bool, i64), StoreError> {
+/// What of a schedule is under way.
+struct GoingOn {
+    /// Whether a run of it goes on, or is about to.
+    goes_on: bool,
+    /// How many occurrences wait.
+    queued: i64,
+}
+
+/// Occurrences of several schedules, column by column.
+#[derive(Default)]
+struct Decided {
+    schedules: Vec<Uuid>,
+    instants: Vec<DateTime<Utc>>,
+    outcomes: Vec<&'static str>,
+    runs: Vec<Option<Uuid>>,
+    details: Vec<Option<String>>,
+    missed: Vec<Option<i32>>,
+}
+
+impl Decided {
+    fn extend(&mut self, schedule: ScheduleId, occurrences: &[NewOccurrence]) {
+        for one in occurrences {
+            self.schedules.push(schedule.uuid());
+            self.instants.push(one.instant);
+            self.outcomes.push(one.outcome);
+            self.runs.push(one.run.map(RunId::uuid));
+            self.details.push(one.detail.clone());
+            self.missed.push(one.missed);
+        }
+    }
+}
+
+/// When several schedules are due next, column by column.
+#[derive(Default)]
+struct Nexts {
+    ids: Vec<Uuid>,
+    next_at: Vec<Option<DateTime<Utc>>>,
+    due_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Nexts {
+    fn push(&mut self, id: ScheduleId, next: Option<(DateTime<Utc>, DateTime<Utc>)>) {
+        let (next_at, due_at) = next.unzip();
+        self.ids.push(id.uuid());
+        self.next_at.push(next_at);
+        self.due_at.push(due_at);
+    }
+}
+
+/// Locks up to `limit` schedules that are due and that no other host is at.
+async fn due_schedules(connection: &mut PgConnection, limit: u32) -> Result<Vec<DueRow>, StoreError> {
+    let locked = sqlx::query!(
+        r#"select id, cron, timezone, every_ms, anchor_at, once_at, overlap, catch_up_ms, jitter_ms, next_at as "next_at!",
+            date_trunc('milliseconds', clock_timestamp()) as "now!"
+        from schedules where not paused and due_at <= now() order by due_at limit $1 for update skip locked"#,
+        i64::from(limit),
+    );
+    let locked = locked.fetch_all(&mut *connection).await?;
+    let ids: Vec<Uuid> = locked.iter().map(|row| row.id).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let going_on = what_goes_on(connection, &ids).await?;
+    let rows = locked.into_iter().map(|row| {
+        let under_way = going_on.get(&row.id);
+        DueRow {
+            id: ScheduleId::from_uuid(row.id),
+            timing: TimingColumns {
+                cron: row.cron,
+                timezone: row.timezone,
+                every_ms: row.every_ms,
+                anchor_at: row.anchor_at,
+                once_at: row.once_at,
+            },
+            overlap: row.overlap,
+            catch_up_ms: row.catch_up_ms,
+            jitter_ms: row.jitter_ms,
+            next_at: row.next_at,
+            now: row.now,
+            goes_on: under_way.is_some_and(|one| one.goes_on),
+            queued: under_way.map_or(0, |one| one.queued),
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// What of each of these schedules is under way; nothing is where one is missing from the answer. To be asked under their locks.
+async fn what_goes_on(connection: &mut PgConnection, schedules: &[Uuid]) -> Result<HashMap<Uuid, GoingOn>, StoreError> {
     sqlx::query!(
         "update schedule_occurrences o set goes_on = false
-        where o.schedule_id = $1 and o.goes_on and o.outcome <> 'starting'
+        where o.schedule_id = any($1) and o.goes_on and o.outcome <> 'starting'
             and not exists (select from runs r where r.id = o.run_id and r.finished_at is null)",
-        id.uuid(),
+        schedules,
     )
     .execute(&mut *connection)
     .await?;
-    let row = sqlx::query!(
-        r#"select exists (select from schedule_occurrences where schedule_id = $1 and goes_on) as "goes_on!",
-            (select count(*) from schedule_occurrences where schedule_id = $1 and outcome = 'queued') as "queued!""#,
-        id.uuid(),
+    let rows = sqlx::query!(
+        r#"select schedule_id as "schedule_id!", bool_or(goes_on) as "goes_on!", count(*) filter (where not goes_on) as "queued!"
+        from (
+            select schedule_id, true as goes_on from schedule_occurrences where schedule_id = any($1) and goes_on
+            union all
+            select schedule_id, false from schedule_occurrences where schedule_id = any($1) and outcome = 'queued'
+        ) under_way group by schedule_id"#,
+        schedules,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok((row.goes_on, row.queued))
+    Ok(rows.into_iter().map(|row| (row.schedule_id, GoingOn { goes_on: row.goes_on, queued: row.queued })).collect())
 }
 
-async fn keep(
-    connection: &mut PgConnection,
-    id: ScheduleId,
-    trigger: Trigger,
-    occurrences: &[NewOccurrence],
-) -> Result<u64, StoreError> {
-    let each = || occurrences.iter();
+/// Writes occurrences down, and says how many are new.
+async fn keep(connection: &mut PgConnection, trigger: Trigger, decided: &Decided) -> Result<u64, StoreError> {
+    if decided.schedules.is_empty() {
+        return Ok(0);
+    }
     let done = sqlx::query!(
         "insert into schedule_occurrences (schedule_id, instant, brought_by, outcome, run_id, detail, missed, goes_on)
-        select $1, o.instant, $2, o.outcome, o.run, o.detail, o.missed, o.outcome = 'starting'
-        from unnest($3::timestamptz[], $4::text[], $5::uuid[], $6::text[], $7::int[]) as o(instant, outcome, run, detail, missed)
+        select o.schedule, o.instant, $2, o.outcome, o.run, o.detail, o.missed, o.outcome = 'starting'
+        from unnest($1::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[], $7::int[])
+            as o(schedule, instant, outcome, run, detail, missed)
         on conflict (schedule_id, instant) do update set brought_by = excluded.brought_by, outcome = excluded.outcome,
             run_id = excluded.run_id, detail = excluded.detail, missed = excluded.missed, goes_on = excluded.goes_on, decided_at = now()
         where $8 and schedule_occurrences.outcome in ('missed', 'skipped')",
-        id.uuid(),
+        &decided.schedules,
         trigger.as_str(),
-        &each().map(|one| one.instant).collect::<Vec<_>>(),
-        &each().map(|one| one.outcome).collect::<Vec<_>>() as &[&str],
-        &each().map(|one| one.run.map(RunId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &each().map(|one| one.detail.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
-        &each().map(|one| one.missed).collect::<Vec<_>>() as &[Option<i32>],
+        &decided.instants,
+        &decided.outcomes as &[&str],
+        &decided.runs as &[Option<Uuid>],
+        &decided.details as &[Option<String>],
+        &decided.missed as &[Option<i32>],
         trigger == Trigger::Backfill,
     );
     Ok(done.execute(connection).await?.rows_affected())

@@ -55,6 +55,32 @@ async fn the_events_of_a_run_arrive_signed_and_the_inspector_shows_the_exchange(
 }
 
 #[tokio::test]
+async fn libraries_of_receivers_refuse_a_delivery_that_is_late_or_was_changed_on_its_way() {
+    let (server, sink, made) = sending(json!({})).await;
+    happens(&server.admin, "told").await;
+    let came = sink.wait_for(1).await.remove(0);
+    assert!(is_believed(&came, &made.secret));
+    let with_header = |name: &'static str, value: &str| {
+        let mut changed = came.clone();
+        changed.headers.insert(name, value.parse().unwrap());
+        changed
+    };
+    let mut other_body = came.clone();
+    other_body.body.push(b' ');
+    assert!(!is_believed(&other_body, &made.secret));
+    assert!(!is_believed(&with_header("webhook-id", "evt_0196f0c45e7a7c3f8d1b2a3c4d5e6f70"), &made.secret));
+    // Signed as it should be, but an hour ago, or for an hour from now.
+    let signed_at: i64 = came.header("webhook-timestamp").parse().unwrap();
+    let signer = svix::webhooks::Webhook::new(&made.secret).unwrap();
+    for (at, is_taken) in [(signed_at, true), (signed_at - 3_600, false), (signed_at + 3_600, false)] {
+        let signature = signer.sign(came.header("webhook-id"), at, &came.body).unwrap();
+        let mut sent = with_header("webhook-timestamp", &at.to_string());
+        sent.headers.insert("webhook-signature", signature.parse().unwrap());
+        assert_eq!(is_believed(&sent, &made.secret), is_taken, "{at}");
+    }
+}
+
+#[tokio::test]
 async fn what_fails_says_why_and_when_it_is_tried_again() {
     let (server, sink, made) = sending(json!({ "retrySeconds": [600] })).await;
     sink.replies_otherwise(Reply::from(503).body("not now"));
