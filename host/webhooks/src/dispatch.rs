@@ -133,6 +133,7 @@ impl Inner {
 
     async fn claim(&self, places: &Places) -> Result<Claimed, StoreError> {
         let lease = TimeDelta::from_std(CLAIM_LEASE).unwrap_or(TimeDelta::MAX);
+        let _turn = self.turn.lock().await;
         let mut free = places.free();
         let decide = |lane: &Lane, now: DateTime<Utc>| {
             let room = places.room(lane.id, free);

@@ -28,7 +28,7 @@ use armilla_domain::source::{Chance, Clock};
 use armilla_domain::template::Templates;
 use armilla_egress::Egress;
 use armilla_store::Store;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use uuid::Uuid;
 
 pub use self::again::{Recover, Resent, SENT_AGAIN_MAX};
@@ -96,6 +96,8 @@ struct Inner {
     happened: Notify,
     /// Deliveries may be due, or there is room for them.
     due: Notify,
+    /// Claims and results both lock the rows of webhooks. On one host they take turns: a claim passes over rows that are locked.
+    turn: Mutex<()>,
     tasks: tasks::Tasks,
 }
 
@@ -115,6 +117,7 @@ impl Webhooks {
             event_ids: EventIds::default(),
             happened: Notify::new(),
             due: Notify::new(),
+            turn: Mutex::default(),
             tasks: tasks::Tasks::default(),
         };
         Self { inner: Arc::new(inner) }

@@ -57,7 +57,11 @@ impl Inner {
                 told |= change.event.is_some();
                 change
             };
-            match self.store.record_attempts(self.host_id, results, judge).await {
+            let recorded = {
+                let _turn = self.turn.lock().await;
+                self.store.record_attempts(self.host_id, results, judge).await
+            };
+            match recorded {
                 Ok(kept) => {
                     if kept < results.len() {
                         warn!("{} attempts came too late to count: their claims had passed on", results.len() - kept);
