@@ -1,15 +1,22 @@
 //! Makes beginnings and outcomes durable: one statement for all that wait, so that many runs share a flush.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use armilla_domain::id::RunId;
 use armilla_store::{Append, PlainRun, Store, StoreError};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Statements under way at once. While fewer outcomes wait than this, each has a statement of its own and waits for no other; when
-/// more do, they gather while these work.
+/// Statements under way at once: more only take the processor from each other.
 const STATEMENTS_AT_ONCE: usize = 4;
+/// Appends, or beginnings, that are worth a statement beside those under way. Fewer wait until one of these has ended: to begin a
+/// statement, and a transaction, takes Postgres longer than many rows more.
+const WORTH_ANOTHER: usize = 16;
+/// How long they wait for that at most: a statement that waits for a lock, or for a connection that is gone, must not keep the others.
+const GATHERED_FOR_MAX: Duration = Duration::from_millis(10);
 /// Appends, or beginnings, of one statement: beyond this a statement takes longer than what it saves.
 const PER_STATEMENT_MAX: usize = 256;
 /// Those that may wait in line: each belongs to a run that is driven here.
@@ -52,19 +59,55 @@ struct Request<T> {
 /// Hands what is to be durable to the tasks that write it.
 pub(crate) struct Committer<T> {
     sender: mpsc::Sender<Request<T>>,
-    receiver: Arc<Mutex<mpsc::Receiver<Request<T>>>>,
+    line: Arc<Line<T>>,
+}
+
+/// What waits to be written.
+struct Line<T> {
+    waiting: Mutex<mpsc::Receiver<Request<T>>>,
+    /// Statements under way.
+    under_way: AtomicUsize,
+    /// One of them has ended.
+    ended: Notify,
+}
+
+impl<T> Line<T> {
+    /// Takes what waits as soon as no statement is under way, or there is enough of it to be worth another one beside those; nothing
+    /// where nothing comes any more.
+    async fn gather(&self) -> Vec<Request<T>> {
+        let mut gathered = Vec::new();
+        let mut waiting = self.waiting.lock().await;
+        waiting.recv_many(&mut gathered, PER_STATEMENT_MAX).await;
+        let mut patience = pin!(tokio::time::sleep(GATHERED_FOR_MAX));
+        while gathered.len() < WORTH_ANOTHER && self.under_way.load(Ordering::Relaxed) > 0 {
+            let room = PER_STATEMENT_MAX - gathered.len();
+            tokio::select! {
+                more = waiting.recv_many(&mut gathered, room) => if more == 0 { break },
+                () = self.ended.notified() => {}
+                () = &mut patience => break,
+            }
+        }
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        gathered
+    }
+
+    fn end(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.ended.notify_one();
+    }
 }
 
 impl<T: Durable> Committer<T> {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(LINE_MAX);
-        Self { sender, receiver: Arc::new(Mutex::new(receiver)) }
+        let line = Line { waiting: Mutex::new(receiver), under_way: AtomicUsize::new(0), ended: Notify::new() };
+        Self { sender, line: Arc::new(line) }
     }
 
     /// Begins to write, until `stopped`.
     pub(crate) fn start(&self, store: &Store, stopped: &CancellationToken) {
         for _ in 0..STATEMENTS_AT_ONCE {
-            tokio::spawn(write_forever(store.clone(), Arc::clone(&self.receiver), stopped.clone()));
+            tokio::spawn(write_forever(store.clone(), Arc::clone(&self.line), stopped.clone()));
         }
     }
 
@@ -76,25 +119,19 @@ impl<T: Durable> Committer<T> {
     }
 }
 
-async fn write_forever<T: Durable>(
-    store: Store,
-    line: Arc<Mutex<mpsc::Receiver<Request<T>>>>,
-    stopped: CancellationToken,
-) {
+async fn write_forever<T: Durable>(store: Store, line: Arc<Line<T>>, stopped: CancellationToken) {
     loop {
-        let mut requests = Vec::new();
-        tokio::select! {
+        let mut requests = tokio::select! {
             () = stopped.cancelled() => return,
-            () = async {
-                line.lock().await.recv_many(&mut requests, PER_STATEMENT_MAX).await;
-            } => {}
-        }
+            gathered = line.gather() => gathered,
+        };
         if requests.is_empty() {
             return;
         }
         // Who lock several rows at once do so in one order.
         requests.sort_unstable_by_key(|request| request.what.run());
         write(&store, requests).await;
+        line.end();
     }
 }
 

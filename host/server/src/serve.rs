@@ -192,10 +192,13 @@ async fn serve_on(
     std::fs::write(&address_file, format!("{address}\n"))?;
     info!(address = %address, "Ready on http://{address}");
     let (ask, asked) = oneshot::channel();
+    let begins_nothing_new = engine.stopping();
     let serving = armilla_api::serve(listener, state, async move {
         ending.asked().await;
         // Nobody hears it only where serving is over already.
         let _ = ask.send(());
+        // Whoever finds nobody listening knows that this host begins nothing new.
+        begins_nothing_new.await;
     });
     let stopping = async {
         // Fails only where serving failed, and then the stop is the same.

@@ -2,6 +2,8 @@
 
 use armilla_domain::id::RunId;
 use armilla_engine::{Clock, SystemClock};
+use armilla_store::Store;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::Row;
 
@@ -53,6 +55,31 @@ async fn a_host_that_is_killed_between_claim_and_start_leaves_one_run() {
     sqlx::query(undone).bind(uuid_of(&id)).execute(&mut sql).await.unwrap();
     assert_eq!(world.outcomes(&id, 1).await, ["started"]);
     assert_eq!(world.runs(&workflow).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_stays_until_it_is_written_down_that_it_was_started() {
+    let world = World::new().await;
+    let workflow = world.quick().await;
+    let id = world.schedule(&workflow, json!({})).await;
+    world.client.post(&format!("/schedules/{id}/run"), &json!({})).await.expect(202);
+    assert_eq!(world.outcomes(&id, 1).await, ["started"]);
+    world.client.ended(world.runs(&workflow).await[0]["id"].as_str().unwrap()).await;
+    // As a host leaves it that is killed before it writes the last of it down, and nobody comes for longer than the run is kept.
+    let mut sql = world.sql().await;
+    let until_when = "update schedule_occurrences set outcome = 'starting', claimed_until = $2 where schedule_id = $1";
+    let undone = |at: &'static str| sqlx::query(until_when).bind(uuid_of(&id)).bind(at.parse::<DateTime<Utc>>().unwrap());
+    undone("2100-01-01T00:00:00Z").execute(&mut sql).await.unwrap();
+    let over = "update runs set retain_until = now() - interval '1 day' where workflow_id = $1";
+    sqlx::query(over).bind(uuid_of(&workflow)).execute(&mut sql).await.unwrap();
+    let store = Store::new(world.database.connect_options());
+    assert_eq!(store.remove_expired_runs(10).await.unwrap(), 0);
+    assert_eq!(world.runs(&workflow).await.len(), 1);
+
+    undone("2026-01-01T00:00:00Z").execute(&mut sql).await.unwrap();
+    assert_eq!(world.outcomes(&id, 1).await, ["started"]);
+    store.remove_expired_runs(10).await.unwrap();
+    assert_eq!(world.runs(&workflow).await.len(), 0, "it is not begun again");
 }
 
 #[tokio::test]
