@@ -2,8 +2,8 @@
 
 use armilla_domain::agent::{AgentConfig, AgentProtocol};
 use armilla_domain::call::{CallContext, CallError};
+use armilla_domain::trace::child_of;
 use armilla_egress::{HeaderMap, HeaderName, HeaderValue};
-use sha2::{Digest, Sha256};
 
 use crate::anthropic;
 use crate::call::AgentCall;
@@ -46,26 +46,14 @@ fn of_context(context: &CallContext) -> Result<HeaderMap, CallError> {
         })?;
         headers.insert(HeaderName::from_static(name), value);
     }
-    if let Some(child) = context.traceparent.as_deref().and_then(|parent| child_of(parent, context)) {
+    if let Some(child) = traced(context) {
         // Hexadecimal digits and hyphens: always a header.
         headers.extend(HeaderValue::try_from(child).ok().map(|value| (HeaderName::from_static("traceparent"), value)));
     }
     Ok(headers)
 }
 
-/// The same trace with a span of its own (W3C Trace Context). The span's id follows from the attempt, so that a trace of a
-/// repeated recovery shows the same span. A parent that does not keep to the format is not passed on.
-fn child_of(parent: &str, context: &CallContext) -> Option<String> {
-    let parts: Vec<&str> = parent.split('-').collect();
-    let [version @ "00", trace, span, flags] = parts[..] else { return None };
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let zero = |text: &str| text.bytes().all(|digit| digit == b'0');
-    if !hex(trace, 32) || !hex(span, 16) || !hex(flags, 2) || zero(trace) || zero(span) {
-        return None;
-    }
-    let seed = format!("{parent} {} {}", context.idempotency_key(), context.attempt);
-    let child: String = Sha256::digest(seed)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{version}-{trace}-{child}-{flags}"))
+/// A span of the caller's trace for the attempt.
+fn traced(context: &CallContext) -> Option<String> {
+    child_of(context.traceparent.as_deref()?, &format!("{} {}", context.idempotency_key(), context.attempt))
 }

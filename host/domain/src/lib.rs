@@ -25,4 +25,5 @@ pub mod sealing;
 pub mod source;
 pub mod talk;
 pub mod template;
+pub mod trace;
 pub mod webhook;

@@ -26,7 +26,7 @@ pub use self::endpoint::{
     Change, DISABLED_AFTER_DAYS, DisabledBecause, Endpoint, FAILING_AFTER_HOURS, PAUSE_MAX, PROBES_AFTER, Verdict,
 };
 pub use self::keys::{BadKey, SECRET_BYTES_DEFAULT, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SignatureScheme, SigningKey};
-pub use self::matching::{EventPattern, FilterScope, Matched, TEST_EVENT, told_of};
+pub use self::matching::{EventPattern, FilterScope, Matched, TEST_EVENT, run_of, told_of};
 pub use self::retry::{RETRY_AFTER_MAX, RETRY_JITTER, RETRY_SECONDS_DEFAULT, read_retry_after, wait_after};
 
 /// Attempts under way at once for one webhook, on all hosts together, where it does not say.

@@ -57,6 +57,7 @@ impl Bench {
                 webhook,
                 event: EventId::from_parts(u64::from(n), chance),
                 kind: "run.failed".to_owned(),
+                run: None,
                 body: b"{}".to_vec(),
             }
         });
@@ -222,6 +223,7 @@ async fn what_a_pass_did_not_look_at_is_looked_at_by_the_next_and_nothing_twice(
                 webhook,
                 event: events[0].id,
                 kind: events[0].kind.clone(),
+                run: None,
                 body: Vec::new(),
             };
             Matches { deliveries: vec![delivery], filter_faults: Vec::new(), until: events[0].position() }

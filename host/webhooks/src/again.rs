@@ -2,7 +2,7 @@
 
 use armilla_domain::fault::Fault;
 use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
-use armilla_domain::webhook::{FilterScope, Matched, Webhook, body_of, told_of};
+use armilla_domain::webhook::{FilterScope, Matched, Webhook, body_of, run_of, told_of};
 use armilla_store::{Again, EventRow, NewDelivery};
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
@@ -184,6 +184,6 @@ impl Inner {
 
     pub(crate) fn delivery_of(&self, event: &EventRow, webhook: WebhookId, body: Vec<u8>) -> NewDelivery {
         let id = DeliveryId::from_parts(self.unix_millis(), self.chance.bytes());
-        NewDelivery { id, webhook, event: event.id, kind: event.kind.clone(), body }
+        NewDelivery { id, webhook, event: event.id, kind: event.kind.clone(), run: run_of(&event.data), body }
     }
 }

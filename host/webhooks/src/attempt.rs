@@ -32,16 +32,22 @@ struct Signed {
 }
 
 impl Signed {
-    fn new(event: EventId, at: DateTime<Utc>, body: &[u8], keys: &[SigningKey]) -> Self {
+    fn new(
+        (event, traceparent): (EventId, Option<String>),
+        at: DateTime<Utc>,
+        body: &[u8],
+        keys: &[SigningKey],
+    ) -> Self {
         let (id, timestamp) = (event.to_string(), at.timestamp());
         let signatures: Vec<String> = keys.iter().map(|key| key.sign(&id, timestamp, body)).collect();
-        let headers = vec![
+        let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("user-agent", concat!("armilla-webhooks/", env!("CARGO_PKG_VERSION")).to_owned()),
             ("webhook-id", id),
             ("webhook-timestamp", timestamp.to_string()),
             ("webhook-signature", signatures.join(" ")),
         ];
+        headers.extend(traceparent.map(|span| ("traceparent", span)));
         Self { at, headers }
     }
 
@@ -66,11 +72,11 @@ impl Signed {
 }
 
 impl Inner {
-    /// Signs and sends a body. Where nothing is to leave (`captured`), signs it only.
+    /// Signs and sends a body, under the id of its event and as a span of a trace. Where nothing is to leave (`captured`), signs it only.
     pub(crate) async fn attempt(
         &self,
         webhook: &Webhook,
-        event: EventId,
+        event: (EventId, Option<String>),
         body: Vec<u8>,
         keys: &[SigningKey],
         captured: bool,

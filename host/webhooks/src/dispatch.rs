@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use armilla_domain::id::WebhookId;
+use armilla_domain::trace::child_of;
 use armilla_domain::webhook::{SigningKey, admit};
 use armilla_store::{Claimed, ClaimedDelivery, ClaimedLane, Lane, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -190,7 +191,10 @@ impl Inner {
                 Transformed::Failed(why) => return Some(self.unsent(webhook, "webhook.transform", why)),
             }
         }
-        Some(self.attempt(webhook, delivery.event, body, &sender.keys, sender.lane.test_mode).await)
+        // Each try is a span of its own.
+        let span = delivery.traceparent.as_deref();
+        let span = span.and_then(|parent| child_of(parent, &format!("{} {}", delivery.id, delivery.claims)));
+        Some(self.attempt(webhook, (delivery.event, span), body, &sender.keys, sender.lane.test_mode).await)
     }
 }
 

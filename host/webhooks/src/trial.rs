@@ -36,9 +36,10 @@ impl Webhooks {
             webhook: id,
             event,
             kind: TEST_EVENT.to_owned(),
+            run: None,
             body: sample_body(inner.clock.now(), id),
         };
-        let attempted = inner.attempt(&webhook, event, delivery.body.clone(), &keys, captured).await;
+        let attempted = inner.attempt(&webhook, (event, None), delivery.body.clone(), &keys, captured).await;
         let result = AttemptResult {
             delivery: delivery.id,
             webhook: id,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Webhook;
 use crate::event::EventType;
-use crate::id::{EventId, WebhookId};
+use crate::id::{EventId, RunId, WebhookId};
 use crate::template::{Scope, Templates};
 
 /// The type of what a test of a webhook sends. No event has it.
@@ -128,6 +128,16 @@ pub fn told_of(kind: &str, data: &str) -> Option<WebhookId> {
         return None;
     }
     serde_json::from_str::<Told>(data).ok().map(|told| told.webhook_id)
+}
+
+/// The run that an event tells of, where it is one of a run.
+pub fn run_of(data: &str) -> Option<RunId> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        run_id: RunId,
+    }
+    serde_json::from_str::<Told>(data).ok().map(|told| told.run_id)
 }
 
 impl Webhook {

@@ -53,6 +53,8 @@ pub struct ClaimedDelivery {
     pub webhook: WebhookId,
     /// Of what.
     pub event: EventId,
+    /// The trace that it belongs to.
+    pub traceparent: Option<String>,
     /// What is sent.
     pub body: Vec<u8>,
     /// Whether the webhook's tool has made the body.
@@ -264,7 +266,7 @@ async fn claim(
         )
         update webhook_deliveries d set claimed_by = $5, claims = d.claims + 1, due_at = $6
         from taken where d.id = taken.id
-        returning d.id, d.webhook_id, d.event_id, d.body, d.transformed, d.tries, d.claims"#,
+        returning d.id, d.webhook_id, d.event_id, d.traceparent, d.body, d.transformed, d.tries, d.claims"#,
         &ids,
         &takes,
         &ordered,
@@ -278,6 +280,7 @@ async fn claim(
         id: DeliveryId::from_uuid(row.id),
         webhook: WebhookId::from_uuid(row.webhook_id),
         event: EventId::from_uuid(row.event_id),
+        traceparent: row.traceparent,
         body: row.body,
         transformed: row.transformed,
         tries: row.tries.unsigned_abs(),

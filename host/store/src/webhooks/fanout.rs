@@ -2,7 +2,7 @@
 //! none counts twice.
 
 use armilla_domain::event::EventType;
-use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
+use armilla_domain::id::{DeliveryId, EventId, RunId, WebhookId, WorkspaceId};
 use armilla_domain::webhook::Webhook;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -35,6 +35,8 @@ pub struct NewDelivery {
     pub event: EventId,
     /// The type of that.
     pub kind: String,
+    /// The run that it tells of, whose trace it belongs to.
+    pub run: Option<RunId>,
     /// What is sent.
     pub body: Vec<u8>,
 }
@@ -178,12 +180,13 @@ async fn add_deliveries(
     let webhooks: Vec<Uuid> = deliveries.iter().map(|new| new.webhook.uuid()).collect();
     let events: Vec<Uuid> = deliveries.iter().map(|new| new.event.uuid()).collect();
     let kinds: Vec<&str> = deliveries.iter().map(|new| new.kind.as_str()).collect();
+    let runs: Vec<Option<Uuid>> = deliveries.iter().map(|new| new.run.map(RunId::uuid)).collect();
     let bodies: Vec<&[u8]> = deliveries.iter().map(|new| new.body.as_slice()).collect();
     let made = sqlx::query_scalar!(
-        "insert into webhook_deliveries (id, workspace_id, webhook_id, event_id, event_type, body, due_at)
-        select id, $1, webhook_id, event_id, event_type, body, now()
-        from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[])
-            with ordinality new (id, webhook_id, event_id, event_type, body, n)
+        "insert into webhook_deliveries (id, workspace_id, webhook_id, event_id, event_type, body, traceparent, due_at)
+        select id, $1, webhook_id, event_id, event_type, body, (select r.traceparent from runs r where r.id = new.run_id), now()
+        from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::uuid[])
+            with ordinality new (id, webhook_id, event_id, event_type, body, run_id, n)
         order by n
         on conflict (webhook_id, event_id) do nothing
         returning webhook_id",
@@ -193,6 +196,7 @@ async fn add_deliveries(
         &events,
         &kinds as &[&str],
         &bodies as &[&[u8]],
+        &runs as &[Option<Uuid>],
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -68,7 +68,8 @@ async fn a_run_stays_until_it_is_written_down_that_it_was_started() {
     // As a host leaves it that is killed before it writes the last of it down, and nobody comes for longer than the run is kept.
     let mut sql = world.sql().await;
     let until_when = "update schedule_occurrences set outcome = 'starting', claimed_until = $2 where schedule_id = $1";
-    let undone = |at: &'static str| sqlx::query(until_when).bind(uuid_of(&id)).bind(at.parse::<DateTime<Utc>>().unwrap());
+    let undone =
+        |at: &'static str| sqlx::query(until_when).bind(uuid_of(&id)).bind(at.parse::<DateTime<Utc>>().unwrap());
     undone("2100-01-01T00:00:00Z").execute(&mut sql).await.unwrap();
     let over = "update runs set retain_until = now() - interval '1 day' where workflow_id = $1";
     sqlx::query(over).bind(uuid_of(&workflow)).execute(&mut sql).await.unwrap();

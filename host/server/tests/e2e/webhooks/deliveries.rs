@@ -81,6 +81,20 @@ async fn libraries_of_receivers_refuse_a_delivery_that_is_late_or_was_changed_on
 }
 
 #[tokio::test]
+async fn what_tells_of_a_run_belongs_to_the_trace_of_who_started_it() {
+    let (server, sink, _) = sending(json!({})).await;
+    let workflow = server.admin.create(json!({ "steps": [{ "type": "return", "id": "r" }] })).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = server.admin.request(reqwest::Method::POST, &format!("/workflows/{workflow}/run"));
+    let request = request.header("traceparent", format!("00-{trace}-b7ad6b7169203331-01")).json(&json!({}));
+    server.admin.send(request).await.expect(200);
+    let sent = sink.wait_for(1).await[0].header("traceparent").to_owned();
+    assert!(sent.starts_with(&format!("00-{trace}-")) && !sent.contains("b7ad6b7169203331"), "{sent}");
+    server.admin.run(&workflow, json!({})).await;
+    assert!(!sink.wait_for(2).await[1].headers.contains_key("traceparent"), "nobody sent one");
+}
+
+#[tokio::test]
 async fn what_fails_says_why_and_when_it_is_tried_again() {
     let (server, sink, made) = sending(json!({ "retrySeconds": [600] })).await;
     sink.replies_otherwise(Reply::from(503).body("not now"));
