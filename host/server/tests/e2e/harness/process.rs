@@ -63,7 +63,8 @@ impl ServerProcess {
         // One that a killed server left behind would be believed.
         let _ = std::fs::remove_file(data_dir.join("address"));
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("serve.log")).unwrap();
-        let mut command = armilla(["serve", "--listen", "127.0.0.1:0", "--egress-allow", "127.0.0.0/8"]);
+        let mut command = armilla(["serve", "--listen", "127.0.0.1:0"]);
+        command.env("ARMILLA_EGRESS_ALLOW", "127.0.0.0/8");
         command.arg("--data-dir").arg(data_dir).stdout(log.try_clone().unwrap()).stderr(log);
         command.envs(set.iter().copied());
         if let Some(url) = database_url {

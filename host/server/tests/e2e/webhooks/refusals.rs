@@ -1,10 +1,11 @@
 //! What cannot be meant is refused with all that is wrong with it, and nothing of it is kept.
 
-use armilla_egress::{Egress, EgressPolicy};
+use armilla_testkit::db::TestDatabase;
+use armilla_testkit::sink::WebhookSink;
 use serde_json::{Value, json};
 
 use super::make;
-use crate::harness::{TestServer, with};
+use crate::harness::{ServerProcess, TestServer, with};
 
 /// Pointer and code of each fault.
 fn faults(problem: &Value) -> Vec<(&str, &str)> {
@@ -114,12 +115,35 @@ async fn a_body_over_the_limit_or_none_at_all_is_refused() {
 }
 
 #[tokio::test]
-async fn a_host_that_was_told_to_let_nothing_through_takes_no_address_of_its_own_network() {
-    // As `armilla serve` does without `--egress-allow`.
-    let egress = Egress::new(EgressPolicy::default()).unwrap();
-    for inside in ["http://127.0.0.1:8080/", "http://localhost/", "http://a.localhost/", "http://[::ffff:127.0.0.1]/"] {
-        assert!(egress.check_url(inside).is_err(), "{inside}");
+async fn a_host_reaches_no_address_of_its_own_network_that_it_was_not_told_it_may() {
+    let (database, sink) = tokio::join!(TestDatabase::create(), WebhookSink::start());
+    let folder = tempfile::tempdir().unwrap();
+    let allowed = [("ARMILLA_EGRESS_ALLOW", "10.1.0.0/16")];
+    let server = ServerProcess::start_with(folder.path(), Some(&database.url()), &allowed).await;
+    let client = server.client("admin").await;
+    for inside in [
+        &sink.url(),
+        "http://localhost/",
+        "http://a.localhost/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0.0.0.0/",
+        "http://10.2.0.1/",
+        "http://100.64.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[fd00:ec2::254]/latest/meta-data/",
+    ] {
+        let body = json!({ "url": inside, "events": ["*"] });
+        let problem = client.post("/webhooks", &body).await.problem(422, "webhook.invalid");
+        assert_eq!(faults(&problem), [("/url", "webhook.refused_address")], "{inside}");
     }
+    assert_eq!(client.get("/webhooks").await.expect(200)["webhooks"], json!([]));
+    let made = make(&client, "http://10.1.2.3/", json!({})).await;
+    client.put(&made.path, &json!({ "url": sink.url(), "events": ["*"] })).await.problem(422, "webhook.invalid");
+    assert!(sink.received().is_empty());
 }
 
 #[tokio::test]
