@@ -71,7 +71,7 @@ impl Engine {
     /// Checks a hook and keeps it, with a token.
     ///
     /// # Errors
-    /// [`CommandError::Invalid`] with every fault, or where the database is away.
+    /// [`CommandError::Invalid`] with every fault, [`HookError::TooMany`], or where the database is away.
     pub async fn create_hook(
         &self,
         workspace: WorkspaceId,
@@ -82,6 +82,7 @@ impl Engine {
         let id = InboundHookId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
         let token = new_token(&*self.host.chance);
         let row = self.host.store.create_hook(workspace, id, &config, &hash_of(&token), by).await?;
+        let row = row.ok_or(HookError::TooMany)?;
         info!(hook.id = %id, workspace.id = %workspace, by, "Inbound hook `{id}` was created");
         Ok(HookWithToken { view: view(row)?, token })
     }

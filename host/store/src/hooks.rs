@@ -8,6 +8,10 @@ use chrono::{DateTime, Utc};
 pub use self::calls::{HOOK_CALLS_KEPT, HookCallRow, NewHookCall};
 use crate::{Store, StoreError};
 
+/// Hooks of one workspace: more than systems that call one, few enough to be read by people. About so many: those that are made at once
+/// may go past it by their number.
+pub const HOOKS_PER_WORKSPACE_MAX: i64 = 1_000;
+
 /// A hook as it is now, without its token.
 #[derive(Debug, Clone)]
 pub struct HookRow {
@@ -26,7 +30,8 @@ pub struct HookRow {
 }
 
 impl Store {
-    /// Keeps a hook, and its workspace if that is new. `token_hash` is SHA-256 of its token.
+    /// Keeps a hook, and its workspace if that is new. `token_hash` is SHA-256 of its token. Nothing is kept where the workspace has
+    /// [`HOOKS_PER_WORKSPACE_MAX`].
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -37,19 +42,21 @@ impl Store {
         config: &str,
         token_hash: &[u8; 32],
         by: &str,
-    ) -> Result<HookRow, StoreError> {
+    ) -> Result<Option<HookRow>, StoreError> {
         let row = sqlx::query_as!(
             HookRow,
             "with workspace as (insert into workspaces (id) values ($1) on conflict do nothing)
-            insert into inbound_hooks (id, workspace_id, config, token_hash, created_by) values ($2, $1, $3, $4, $5)
+            insert into inbound_hooks (id, workspace_id, config, token_hash, created_by)
+            select $2, $1, $3, $4, $5 where (select count(*) from inbound_hooks where workspace_id = $1) < $6
             returning id, workspace_id, config, created_by, created_at, updated_at",
             workspace.uuid(),
             id.uuid(),
             config,
             token_hash.as_slice(),
             by,
+            HOOKS_PER_WORKSPACE_MAX,
         );
-        Ok(row.fetch_one(&self.pool).await?)
+        Ok(row.fetch_optional(&self.pool).await?)
     }
 
     /// Hooks of a workspace, newest first, from before `before` on.

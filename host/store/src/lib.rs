@@ -48,7 +48,7 @@ pub use error::StoreError;
 pub use event_cursors::EventConsumer;
 pub use event_starts::{DecidedStarts, EventStartRow, EventStartedRow, NewEventStart, TriggeredWorkflow};
 pub use events::{EventPosition, EventRow, NewEvent};
-pub use hooks::{HOOK_CALLS_KEPT, HookCallRow, HookRow, NewHookCall};
+pub use hooks::{HOOK_CALLS_KEPT, HOOKS_PER_WORKSPACE_MAX, HookCallRow, HookRow, NewHookCall};
 pub use inbox::{INBOX_MAX, Told};
 pub use journal::{Append, Asked, Rows, RunEnd, Then};
 pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};

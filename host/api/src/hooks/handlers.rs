@@ -12,7 +12,7 @@ use super::{
 };
 use crate::auth::{Admin, Caller};
 use crate::page::PageQuery;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, ProblemBody};
 use crate::request::{JsonBody, PathText, Query};
 use crate::state::ApiState;
 
@@ -25,8 +25,11 @@ use crate::state::ApiState;
         "verify": { "scheme": "github", "secret": "github-webhook" },
         "when": "body.action == 'opened'", "input": { "title": "body.pull_request.title" },
     })),
-    responses((status = 201, description = "The hook, with its token.", body = InboundHookTokenResponse,
-        headers(("Location" = String, description = "The hook: `/inbound-hooks/{id}`.")))))]
+    responses(
+        (status = 201, description = "The hook, with its token.", body = InboundHookTokenResponse,
+            headers(("Location" = String, description = "The hook: `/inbound-hooks/{id}`."))),
+        (status = 409, description = "The workspace has as many as it may.", body = ProblemBody,
+            content_type = "application/problem+json")))]
 pub(crate) async fn create_inbound_hook(
     State(state): State<ApiState>,
     Admin(caller): Admin,

@@ -155,6 +155,7 @@ codes! {
     PromptOverrideNotFound, "prompt.override_not_found", NOT_FOUND, "No override of the agent's prompt is in effect.";
     HookNotFound, "hook.not_found", NOT_FOUND, "There is no such hook.";
     HookInvalid, "hook.invalid", UNPROCESSABLE_ENTITY, "The hook has faults.";
+    HookTooMany, "hook.too_many", CONFLICT, "The workspace has as many inbound hooks as it may.";
     HookCrowded, "hook.too_many_calls", TOO_MANY_REQUESTS, "The hook is called too often.";
     HookSecretMissing, "hook.secret_missing", SERVICE_UNAVAILABLE, "The hook cannot tell good calls from others.";
     HookSignatureMissing, "hook.signature_missing", UNAUTHORIZED, "The call carries no signature that can be read.";

@@ -17,6 +17,7 @@ impl From<HookError> for Problem {
     fn from(error: HookError) -> Self {
         match &error {
             HookError::Unknown => Self::not_found(Code::HookNotFound),
+            HookError::TooMany => Self::new(Code::HookTooMany, sentence(&error)),
             HookError::Crowded { retry_after } => {
                 Self::new(Code::HookCrowded, sentence(&error)).retry_after(*retry_after)
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use armilla_domain::call::CallError;
 use armilla_domain::hook::Refusal;
+use armilla_store::HOOKS_PER_WORKSPACE_MAX;
 
 use super::rates::HOOK_CALLS_PER_MINUTE_MAX;
 
@@ -13,6 +14,9 @@ pub enum HookError {
     /// There is no such hook, or none of this token: which of the two is not told.
     #[error("there is no such hook")]
     Unknown,
+    /// The workspace has as many as it may.
+    #[error("the workspace has {HOOKS_PER_WORKSPACE_MAX} inbound hooks already")]
+    TooMany,
     /// The hook is called too often.
     #[error("the hook is called more than {HOOK_CALLS_PER_MINUTE_MAX} times a minute")]
     Crowded {

@@ -2,11 +2,31 @@
 
 use armilla_api::auth::Role;
 use armilla_domain::id::WorkspaceId;
+use armilla_store::HOOKS_PER_WORKSPACE_MAX;
+use armilla_testkit::db::TestDatabase;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use super::{call, echo, make};
 use crate::harness::TestServer;
+
+#[tokio::test]
+async fn a_workspace_has_so_many_hooks_and_no_more() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::on(&database, 1).await;
+    let workflow = echo(&server.admin).await;
+    make(&server.admin, &workflow, json!({})).await;
+    let more = "insert into inbound_hooks (id, workspace_id, config, token_hash, created_by)
+        select gen_random_uuid(), workspace_id, config, sha256(n::text::bytea), created_by from inbound_hooks, generate_series(3, $1) n";
+    let mut sql = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    sqlx::query(more).bind(HOOKS_PER_WORKSPACE_MAX).execute(&mut sql).await.unwrap();
+    let last = make(&server.admin, &workflow, json!({})).await;
+    let body = json!({ "name": "one more", "workflowId": workflow });
+    server.admin.post("/inbound-hooks", &body).await.problem(409, "hook.too_many");
+    server.admin.delete(&format!("/inbound-hooks/{}", last.id)).await.expect(204);
+    make(&server.admin, &workflow, json!({})).await;
+}
 
 #[tokio::test]
 async fn a_hook_is_made_read_listed_changed_and_deleted() {
