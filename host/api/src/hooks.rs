@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use armilla_domain::hook::{HOOK_NAME_CHARS_MAX, Hook, Respond, Scheme, Verification};
 use armilla_domain::id::{InboundHookId, RunId, WorkflowId};
 use armilla_engine::{HookCallView, HookView, HookWithToken};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use self::call::*;
@@ -30,8 +30,11 @@ pub struct PutInboundHook {
     /// What a call starts: the newest version.
     #[schema(value_type = String, example = "wf_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")]
     pub workflow_id: WorkflowId,
-    /// How a call proves who sent it; where absent, whoever knows the URL may call it.
-    pub verify: Option<HookVerification>,
+    /// How a call proves who sent it; with `null`, whoever knows the URL may call it. Where absent, that is so of a new hook, and of
+    /// one that is replaced it stays as it is.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<HookVerification>)]
+    pub verify: Option<Option<HookVerification>>,
     /// What the run is given: an expression for each of up to 100 fields, over `body`, `headers`, `query` and `method`.
     /// `{"body": "body"}` where absent.
     pub input: Option<BTreeMap<String, String>>,
@@ -46,6 +49,11 @@ pub struct PutInboundHook {
     #[serde(default)]
     #[schema(value_type = RespondSchema)]
     pub respond: Respond,
+}
+
+/// Tells `null` from what is absent.
+fn said<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<HookVerification>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// How a call proves who sent it.
@@ -170,7 +178,7 @@ pub struct InboundHookCallsResponse {
 impl From<PutInboundHook> for Hook {
     fn from(put: PutInboundHook) -> Self {
         let PutInboundHook { name, workflow_id, verify, input, when, deduplicate_by, respond } = put;
-        let verify = verify.map(|verify| {
+        let verify = verify.flatten().map(|verify| {
             let HookVerification { scheme, secret, tolerance_seconds, header } = verify;
             // Names of headers are the same however they are written.
             Verification { scheme, secret, tolerance_seconds, header: header.map(|name| name.to_ascii_lowercase()) }

@@ -4,6 +4,7 @@ mod body;
 mod idempotency;
 mod if_match;
 mod path;
+mod query;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use self::idempotency::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub(crate) use self::if_match::IfMatch;
 pub(crate) use self::path::{PathBetween, PathNumbered};
 pub use self::path::{PathText, Query};
+pub(crate) use self::query::{QueryNames, refuse_unknown_queries};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use crate::auth::authenticate;
 use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
-use crate::request::{bound_duration, identify, panicked};
+use crate::request::{QueryNames, bound_duration, identify, panicked, refuse_unknown_queries};
 use crate::state::ApiState;
 use crate::{
     agents, approvals, chat, events, health, hooks, pipelines, plugins, prompts, runs, schedules, secrets, tools,
@@ -150,14 +150,20 @@ pub fn router(state: ApiState) -> Router {
 
 /// What holds for every route, and for what is no route. The last layer is the first to see a request.
 fn serve(public: Router<ApiState>, protected: Router<ApiState>, state: ApiState) -> Router {
+    let document = document();
+    let names = QueryNames::of(&document);
+    // Who may not ask is told that first. An inbound hook takes what its sender likes, and is public.
+    let protected = protected
+        .route_layer(from_fn_with_state(names, refuse_unknown_queries))
+        .route_layer(from_fn_with_state(state.clone(), authenticate));
     public
         // Around the routes and nothing else: what is no route is not there for anybody, token or not.
-        .merge(protected.route_layer(from_fn_with_state(state.clone(), authenticate)))
+        .merge(protected)
         .fallback(async || Problem::not_found(Code::RouteNotFound))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "The header `Allow` lists those it knows.")
         })
-        .layer(Extension(Document::new(&document())))
+        .layer(Extension(Document::new(&document)))
         .layer(Extension(runs::StreamRoom::new()))
         .layer(from_fn(bound_duration))
         .layer(CatchPanicLayer::custom(panicked))

@@ -20,7 +20,9 @@ pub enum WebhookError {
     #[error("a workspace has at most {WEBHOOKS_PER_WORKSPACE_MAX} webhooks")]
     TooMany,
     /// As many keys sign as may.
-    #[error("at most {WEBHOOK_KEYS_MAX} keys sign at once; one before has to end first")]
+    #[error(
+        "at most {WEBHOOK_KEYS_MAX} keys sign at once; one before has to end first, as all do with an `overlapHours` of 0"
+    )]
     TooManyKeys,
     /// What is to be sent again has nobody to go to.
     #[error("the webhook is disabled or deleted")]

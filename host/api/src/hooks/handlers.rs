@@ -1,5 +1,6 @@
 //! Making, reading, changing and deleting inbound hooks, and reading what was done with them.
 
+use armilla_domain::hook::Hook;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -73,7 +74,7 @@ pub(crate) async fn get_inbound_hook(
 
 /// Replace an inbound hook
 ///
-/// All but its token, from the next call on.
+/// All but its token, from the next call on. How its calls are verified stays as it is where `verify` is absent.
 #[utoipa::path(put, path = "/inbound-hooks/{id}", operation_id = "replaceInboundHook", tag = "inbound hooks",
     params(("id" = String, Path, description = "The hook's id.", example = "ih_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
     request_body(content = PutInboundHook, example = json!({
@@ -87,7 +88,13 @@ pub(crate) async fn replace_inbound_hook(
     JsonBody(body): JsonBody<PutInboundHook>,
 ) -> Result<Json<InboundHookResponse>, Problem> {
     let id = path.id(Code::HookNotFound)?;
-    let hook = state.engine.replace_hook(caller.workspace, id, &body.into(), &caller.subject).await;
+    let is_verified_as_before = body.verify.is_none();
+    let mut hook = Hook::from(body);
+    if is_verified_as_before {
+        // To open a hook to whoever knows its URL has to be said.
+        hook.verify = state.engine.hook(caller.workspace, id).await?.hook.verify;
+    }
+    let hook = state.engine.replace_hook(caller.workspace, id, &hook, &caller.subject).await;
     let hook = hook.map_err(|error| Problem::in_document(error, Code::HookInvalid, ""))?;
     Ok(Json(InboundHookResponse { inbound_hook: hook.into() }))
 }

@@ -92,7 +92,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathBetween {
     }
 }
 
-/// The query's parameters; those that an operation does not know are passed over.
+/// The query's parameters. Those that an operation does not document are refused before.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 

@@ -57,7 +57,8 @@ pub enum RotatedKey {
 }
 
 impl Store {
-    /// Gives a webhook another key; the one before signs too for so many hours.
+    /// Gives a webhook another key; the one before signs too for so many hours. With none, no key before it signs any more, however long
+    /// it was to.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -74,7 +75,7 @@ impl Store {
         }
         let signing = sqlx::query_scalar!(
             r#"select count(*) as "count!" from webhook_keys
-            where webhook_id = $1 and (valid_until > now() or valid_until is null and $2 > 0)"#,
+            where webhook_id = $1 and $2 > 0 and (valid_until > now() or valid_until is null)"#,
             webhook.uuid(),
             overlap_hours,
         )
@@ -84,7 +85,8 @@ impl Store {
             return Ok(RotatedKey::TooMany);
         }
         sqlx::query!(
-            "update webhook_keys set valid_until = now() + make_interval(hours => $2) where webhook_id = $1 and valid_until is null",
+            "update webhook_keys set valid_until = now() + make_interval(hours => $2)
+            where webhook_id = $1 and (valid_until is null or $2 = 0 and valid_until > now())",
             webhook.uuid(),
             overlap_hours,
         )

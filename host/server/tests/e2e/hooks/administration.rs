@@ -66,7 +66,10 @@ async fn a_hook_is_made_read_listed_changed_and_deleted() {
     assert_eq!(first, [json!(second.id)]);
     assert_eq!(ids(&format!("?limit=1&cursor={}", cursor.unwrap())).await, (vec![json!(id)], None));
 
-    let changed = server.admin.put(&location, &json!({ "name": "n", "workflowId": workflow })).await.expect(200);
+    let renamed = server.admin.put(&location, &json!({ "name": "m", "workflowId": workflow })).await.expect(200);
+    assert_eq!(renamed["inboundHook"]["verify"]["secret"], "s", "it is not opened in passing");
+    let open = json!({ "name": "n", "workflowId": workflow, "verify": null });
+    let changed = server.admin.put(&location, &open).await.expect(200);
     let changed = &changed["inboundHook"];
     assert_eq!(
         (&changed["name"], &changed["verify"], &changed["respond"]),

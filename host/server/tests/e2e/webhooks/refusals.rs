@@ -147,6 +147,24 @@ async fn a_host_reaches_no_address_of_its_own_network_that_it_was_not_told_it_ma
 }
 
 #[tokio::test]
+async fn a_query_parameter_that_an_operation_does_not_have_is_refused_by_its_name() {
+    let (server, sink) = tokio::join!(TestServer::start(), WebhookSink::start());
+    let made = make(&server.admin, &sink.url(), json!({ "events": ["workflow.*"] })).await;
+    let replay = format!("{}/replay?dryRun=true", made.path);
+    let body = json!({ "since": "2026-01-31T09:30:00Z" });
+    let problem = server.admin.post(&replay, &body).await.problem(400, "query.invalid");
+    assert_eq!(problem["detail"], "`dryRun` is no query parameter of this operation, which has none.");
+    for (path, name) in [("/events?types=run.failed", "types"), ("/webhooks?limt=1", "limt"), ("/runs?%E2%82%AC", "€")]
+    {
+        let problem = server.admin.get(path).await.problem(400, "query.invalid");
+        assert!(problem["detail"].as_str().unwrap().starts_with(&format!("`{name}` is no ")), "{problem:#}");
+    }
+    // Who may not ask is not told what there is.
+    server.admin.without_token().get("/events?types=run.failed").await.problem(401, "auth.missing");
+    assert!(sink.received().is_empty());
+}
+
+#[tokio::test]
 async fn queries_that_cannot_be_meant_are_refused() {
     let server = TestServer::start().await;
     for query in [
