@@ -160,3 +160,62 @@ async fn write<T: Durable>(store: &Store, requests: Vec<Request<T>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A line in which so many wait, while so many statements are under way.
+    fn line(waiting: usize, under_way: usize) -> (mpsc::Sender<Request<()>>, Line<()>) {
+        let (sender, receiver) = mpsc::channel(LINE_MAX);
+        for _ in 0..waiting {
+            assert!(sender.try_send(request()).is_ok());
+        }
+        let under_way = AtomicUsize::new(under_way);
+        (sender, Line { waiting: Mutex::new(receiver), under_way, ended: Notify::new() })
+    }
+
+    fn request() -> Request<()> {
+        Request { what: Arc::new(()), answer: oneshot::channel().0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_waits_for_nothing_and_neither_do_many_beside_a_statement() {
+        let began = Instant::now();
+        assert_eq!(line(1, 0).1.gather().await.len(), 1);
+        assert_eq!(line(WORTH_ANOTHER, 1).1.gather().await.len(), WORTH_ANOTHER);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(line(PER_STATEMENT_MAX + 1, 0).1.gather().await.len(), PER_STATEMENT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_wait_for_the_end_of_what_is_under_way_and_go_with_those_that_come_meanwhile() {
+        let (sender, line) = line(1, 1);
+        let began = Instant::now();
+        let others = async {
+            assert!(sender.try_send(request()).is_ok());
+            tokio::task::yield_now().await;
+            line.end();
+        };
+        let (gathered, ()) = tokio::join!(line.gather(), others);
+        assert_eq!((gathered.len(), began.elapsed()), (2, Duration::ZERO));
+        assert_eq!(line.under_way.load(Ordering::Relaxed), 1, "the one that begins with them");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_statement_that_hangs_keeps_the_others_for_some_milliseconds_at_most() {
+        let (_sender, line) = line(1, 1);
+        let began = Instant::now();
+        assert_eq!(line.gather().await.len(), 1);
+        assert!((GATHERED_FOR_MAX..GATHERED_FOR_MAX * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_line_to_which_nothing_comes_any_more_gives_nothing() {
+        let (sender, line) = line(0, 1);
+        drop(sender);
+        assert!(line.gather().await.is_empty());
+    }
+}
