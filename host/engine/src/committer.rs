@@ -82,6 +82,8 @@ impl<T> Line<T> {
         while gathered.len() < WORTH_ANOTHER && self.under_way.load(Ordering::Relaxed) > 0 {
             let room = PER_STATEMENT_MAX - gathered.len();
             tokio::select! {
+                // What has come goes with the statement that may begin.
+                biased;
                 more = waiting.recv_many(&mut gathered, room) => if more == 0 { break },
                 () = self.ended.notified() => {}
                 () = &mut patience => break,
