@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::cpu::cpu_seconds;
+use crate::cpu::cpu;
 
 /// How one slice of time went.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub(crate) struct Slice {
     pub(crate) p99_ms: f64,
     /// Processor time of this process and of Postgres, for each call.
     pub(crate) cpu_ms: f64,
+    /// Postgres' part of that.
+    pub(crate) postgres_ms: f64,
 }
 
 impl Slice {
@@ -25,6 +27,7 @@ impl Slice {
             p50_ms: of(|s| s.p50_ms),
             p99_ms: of(|s| s.p99_ms),
             cpu_ms: of(|s| s.cpu_ms),
+            postgres_ms: of(|s| s.postgres_ms),
         }
     }
 }
@@ -41,7 +44,7 @@ where
     C: Fn(usize) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (began, cpu_before) = (Instant::now(), cpu_seconds(postmaster));
+    let (began, before) = (Instant::now(), cpu(postmaster));
     let timed = |worker| {
         let call = call(worker);
         async move {
@@ -59,9 +62,12 @@ where
             running.spawn(timed(worker));
         }
     }
-    let cpu_ms = (cpu_seconds(postmaster) - cpu_before) * 1_000.0 / times.len() as f64;
+    let after = cpu(postmaster);
+    let each_ms = |seconds: f64| seconds * 1_000.0 / times.len() as f64;
+    let postgres_ms = each_ms(after.postgres - before.postgres);
+    let cpu_ms = each_ms(after.own - before.own) + postgres_ms;
     let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
     times.sort();
     let ms = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
-    Slice { per_second, p50_ms: ms(50), p99_ms: ms(99), cpu_ms }
+    Slice { per_second, p50_ms: ms(50), p99_ms: ms(99), cpu_ms, postgres_ms }
 }

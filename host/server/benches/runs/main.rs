@@ -34,6 +34,15 @@ struct Args {
     /// How long to measure, in seconds
     #[arg(long, default_value_t = 90)]
     seconds: u64,
+    /// Measure only steps of this kind: `agents`, `tools with a grant` or `pure tools`
+    #[arg(long)]
+    only: Option<String>,
+    /// Measure only with so many requests in flight; may be given several times
+    #[arg(long, default_values_t = IN_FLIGHT)]
+    in_flight: Vec<usize>,
+    /// Leave the floor out, so that a profiler sees nothing but Armilla
+    #[arg(long)]
+    no_floor: bool,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -52,23 +61,25 @@ struct Contest {
 }
 
 fn main() {
-    let Args { seconds, bench: _ } = Args::parse();
+    let args = Args::parse();
     // As the program's own runtime, which carries the agent and the clients as well here.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(measure(Duration::from_secs(seconds)));
+    runtime.block_on(measure(&args));
 }
 
-async fn measure(total: Duration) {
+async fn measure(args: &Args) {
     let server = Server::start().await;
     let floor = Floor::new(server.connect_options());
     let postmaster = server.postmaster();
-    let mut contests = contests(&server, &floor).await;
+    let mut contests = contests(&server, &floor, args).await;
+    assert!(!contests.is_empty(), "there are no steps of that kind");
     // One more round than is counted: the first one fills caches and opens connections.
-    let slice = total / (2 * (ROUNDS + 1) * contests.len() as u32);
+    let slice = Duration::from_secs(args.seconds) / (2 * (ROUNDS + 1) * contests.len() as u32);
+    let slice_of_floor = if args.no_floor { Duration::ZERO } else { slice };
     for round in 0..=ROUNDS {
         for contest in &mut contests {
             let Contest { in_flight, workflow, floor_commits, .. } = *contest;
-            let of_floor = drive(in_flight, slice, postmaster, |_| floor.run(workflow, floor_commits)).await;
+            let of_floor = drive(in_flight, slice_of_floor, postmaster, |_| floor.run(workflow, floor_commits)).await;
             let of_server = drive(in_flight, slice, postmaster, |_| server.run(workflow)).await;
             if round > 0 {
                 contest.floor.push(of_floor);
@@ -81,17 +92,20 @@ async fn measure(total: Duration) {
     server.stop().await;
 }
 
-async fn contests(server: &Server, floor: &Floor) -> Vec<Contest> {
+async fn contests(server: &Server, floor: &Floor, args: &Args) -> Vec<Contest> {
     let mut contests = Vec::new();
     for (what, step, floor_commits) in [
         ("agents", agent_step as fn(usize) -> Value, STEPS + 2),
         ("tools with a grant", granted_step, STEPS + 2),
         ("pure tools", tool_step, 2),
     ] {
+        if args.only.as_ref().is_some_and(|only| only != what) {
+            continue;
+        }
         let steps: Vec<Value> = (1..=STEPS).map(step).collect();
         let workflow = server.create_workflow(what, &json!({ "steps": steps })).await;
         let commits = floor.commits_of(server, workflow).await;
-        contests.extend(IN_FLIGHT.map(|in_flight| {
+        contests.extend(args.in_flight.iter().map(|&in_flight| {
             let (floor, ours) = (Vec::new(), Vec::new());
             Contest { what, in_flight, workflow, commits, floor_commits, floor, ours }
         }));

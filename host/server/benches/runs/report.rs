@@ -6,8 +6,8 @@ use crate::{Contest, STEPS};
 #[allow(clippy::print_stdout, reason = "its output is what a benchmark is for")]
 pub(crate) fn print(contests: &[Contest], machine: &str) {
     println!("{machine}\n");
-    println!("| {STEPS} steps of | in flight | through | commits | runs/s | p50 ms | p99 ms | CPU ms | of the floor |");
-    println!("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| {STEPS} steps of | in flight | through | commits | runs/s | p50 ms | p99 ms | CPU ms | of it Postgres | of the floor |");
+    println!("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for contest in contests {
         println!("{}", row(contest, "bare SQL", contest.floor_commits, &contest.floor, "1.00".to_owned()));
         let rounds = contest.ours.iter().zip(&contest.floor);
@@ -17,9 +17,9 @@ pub(crate) fn print(contests: &[Contest], machine: &str) {
 }
 
 fn row(contest: &Contest, through: &str, commits: usize, slices: &[Slice], ratio: String) -> String {
-    let Slice { per_second, p50_ms, p99_ms, cpu_ms } = Slice::median(slices);
+    let Slice { per_second, p50_ms, p99_ms, cpu_ms, postgres_ms } = Slice::median(slices);
     let (what, in_flight) = (contest.what, contest.in_flight);
     format!(
-        "| {what} | {in_flight} | {through} | {commits} | {per_second:.0} | {p50_ms:.2} | {p99_ms:.2} | {cpu_ms:.2} | {ratio} |"
+        "| {what} | {in_flight} | {through} | {commits} | {per_second:.0} | {p50_ms:.2} | {p99_ms:.2} | {cpu_ms:.2} | {postgres_ms:.2} | {ratio} |"
     )
 }
