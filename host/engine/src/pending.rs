@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use armilla_domain::event::data::{ApprovalRequested, OfRun, beginning};
 use armilla_domain::event::{EventType, Told, of_step};
-use armilla_domain::id::{ApprovalId, RunId};
+use armilla_domain::id::{ApprovalId, RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
 use armilla_store::{Append, Asked, LeasedRun, NewEvent, Rows, RunEnd, StoreError, Then};
@@ -27,6 +27,7 @@ pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 /// The end of one run's journal: what is durable, and what is to be.
 pub(crate) struct Pending {
     run: RunId,
+    workspace: WorkspaceId,
     parent: Option<RunId>,
     admitted: bool,
     epoch: i64,
@@ -47,9 +48,10 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) fn new(run: &LeasedRun, entries: Vec<Entry>, told: Vec<Told>, asked: Vec<OpenApproval>) -> Self {
-        let LeasedRun { id, parent, admitted, epoch, journal_len, journal_bytes, event_depth, .. } = *run;
+        let LeasedRun { id, workspace, parent, admitted, epoch, journal_len, journal_bytes, event_depth, .. } = *run;
         Self {
             run: id,
+            workspace,
             parent,
             admitted,
             epoch,
@@ -182,6 +184,7 @@ impl Pending {
         events.extend(told(true));
         Ok(Append {
             run: self.run,
+            workspace: self.workspace,
             epoch: self.epoch,
             journal_len: self.journal_len,
             entries: Rows::of(&self.entries)?,
@@ -237,6 +240,7 @@ pub(crate) fn vars_json(state: &State) -> Value {
 pub(crate) async fn pause(host: &Host, run: &LeasedRun, entry: Entry) -> Result<bool, StoreError> {
     let append = Append {
         run: run.id,
+        workspace: run.workspace,
         epoch: run.epoch,
         journal_len: run.journal_len,
         entries: Rows::of(&[entry])?,

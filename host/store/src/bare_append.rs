@@ -163,12 +163,16 @@ impl Store {
         Ok(held.fetch_all(&self.pool).await?)
     }
 
+    /// Postgres takes `held` for one row, whatever comes of it, and a join with it for two loops, one inside the other. What is asked
+    /// as `(… in …) is true` it answers from a table of hashes.
     async fn append_many(&self, appends: &[&Append]) -> Result<Vec<Uuid>, StoreError> {
         let each = || appends.iter();
         let rows = || each().map(|append| &append.entries);
         let ends = || each().filter_map(|append| append.end().map(|end| (append.run, end)));
         let owners: Vec<Uuid> = each().flat_map(|append| vec![append.run.uuid(); append.entries.len()]).collect();
-        let tellers: Vec<Uuid> = each().flat_map(|append| vec![append.run.uuid(); append.events.len()]).collect();
+        let told_of = |id: fn(&Append) -> Uuid| -> Vec<Uuid> {
+            each().flat_map(|append| vec![id(append); append.events.len()]).collect()
+        };
         let events = EventColumns::of(each().flat_map(|append| &append.events));
         let held = sqlx::query_scalar!(
             r#"with held as (
@@ -183,23 +187,24 @@ impl Store {
                     $9::timestamptz[], $10::timestamptz[], $11::text[], $13::float8[])
                     as a(run, epoch, len, added, bytes, status, ends, goes_on, due_at, last_at, error_code, retain)
                 where runs.id = a.run and lease_epoch = a.epoch and journal_len = a.len and finished_at is null
-                returning runs.id, runs.workspace_id
+                returning runs.id
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select e.run, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit, e.body
                 from unnest($14::uuid[], $15::int[], $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::int[], $21::text[])
                     as e(run, seq, at, kind, scope, step_id, visit, body)
-                join held on held.id = e.run
+                where (e.run in (select id from held)) is true
             ), results as (
                 insert into run_results (run_id, vars, output, error, usage)
                 select r.run, r.vars, r.output, r.error, r.usage
                 from unnest($22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[]) as r(run, vars, output, error, usage)
-                join held on held.id = r.run
+                where (r.run in (select id from held)) is true
             ), told as (
                 insert into events (id, workspace_id, type, data, depth)
-                select e.id, held.workspace_id, e.type, e.data, e.depth
-                from unnest($27::uuid[], $28::uuid[], $29::text[], $30::text[], $31::smallint[]) as e(run, id, type, data, depth)
-                join held on held.id = e.run
+                select e.id, e.workspace, e.type, e.data, e.depth
+                from unnest($27::uuid[], $28::uuid[], $29::text[], $30::text[], $31::smallint[], $32::uuid[])
+                    as e(run, id, type, data, depth, workspace)
+                where (e.run in (select id from held)) is true
             )
             select id as "id!" from held"#,
             &each().map(|append| append.run.uuid()).collect::<Vec<_>>(),
@@ -230,11 +235,12 @@ impl Store {
             &ends().map(|(_, end)| end.output.as_str()).collect::<Vec<_>>() as &[&str],
             &ends().map(|(_, end)| end.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
             &ends().map(|(_, end)| end.usage.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
-            &tellers,
+            &told_of(|append| append.run.uuid()),
             &events.id,
             &events.kind as &[&str],
             &events.data as &[&str],
             &events.depth,
+            &told_of(|append| append.workspace.uuid()),
         );
         Ok(held.fetch_all(&self.pool).await?)
     }

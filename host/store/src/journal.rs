@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armilla_domain::id::{ApprovalId, RunId};
+use armilla_domain::id::{ApprovalId, RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event, ScopePath, Visit};
 use armilla_domain::run::{Message, RunStatus};
 use chrono::{DateTime, Utc};
@@ -19,6 +19,8 @@ pub(crate) const INLINE_BODY_BYTES_MAX: i32 = 8 * 1024;
 pub struct Append {
     /// The run.
     pub run: RunId,
+    /// Whose it is.
+    pub workspace: WorkspaceId,
     /// The lease's epoch: the append is refused where another host holds the run by now.
     pub epoch: i64,
     /// How many entries the journal has, as far as the caller knows: the append is refused where it has more.

@@ -313,7 +313,7 @@ impl Store {
         let stored = if parent.is_some() {
             runs_that!("r.parent_run is not null and r.parent_run = $9")
         } else if all(|status| !status.is_final()) {
-            runs_that!("r.finished_at is null")
+            runs_that!("coalesce(r.finished_at, 'infinity') = 'infinity'")
         } else if all(ended_badly) || filter.error_code.is_some() {
             runs_that!("r.finished_at is not null and r.status <> 'success'")
         } else {

@@ -121,7 +121,9 @@ impl Store {
         let seqs: Vec<i32> = rows().flat_map(|rows| 1..=rows.len() as i32).collect();
         let plugins = each().map(|run| run.plugins.as_ref().map(serde_json::to_string).transpose());
         let plugins: Result<Vec<Option<String>>, _> = plugins.collect();
-        let tellers: Vec<Uuid> = each().flat_map(|run| vec![run.id.uuid(); run.events.len()]).collect();
+        let told_of = |id: fn(&PlainRun) -> Uuid| -> Vec<Uuid> {
+            each().flat_map(|run| vec![id(run); run.events.len()]).collect()
+        };
         let events = EventColumns::of(each().flat_map(|run| &run.events));
         let made = sqlx::query_scalar!(
             r#"with a as (
@@ -137,24 +139,24 @@ impl Store {
                 from a join workflows w on w.id = a.workflow and w.workspace_id = a.workspace and w.deleted_at is null
                     and (w.version = a.version or not a.newest)
                 on conflict (id) do nothing
-                returning id, workspace_id
+                returning id
             ), entries as (
                 insert into journal (run_id, seq, at, kind, scope, step_id, visit, body)
                 select e.run, e.seq, e.at, e.kind, e.scope, e.step_id, e.visit,
                     case when octet_length(e.body) <= $22 then e.body end
                 from unnest($14::uuid[], $15::int[], $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::int[], $21::text[])
                     as e(run, seq, at, kind, scope, step_id, visit, body)
-                join made on made.id = e.run
+                where (e.run in (select id from made)) is true
             ), bodies as (
                 insert into journal_bodies (run_id, seq, body)
                 select e.run, e.seq, e.body from unnest($14::uuid[], $15::int[], $21::text[]) as e(run, seq, body)
-                join made on made.id = e.run
-                where octet_length(e.body) > $22
+                where octet_length(e.body) > $22 and (e.run in (select id from made)) is true
             ), told as (
                 insert into events (id, workspace_id, type, data, depth)
-                select e.id, made.workspace_id, e.type, e.data, e.depth
-                from unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::smallint[]) as e(run, id, type, data, depth)
-                join made on made.id = e.run
+                select e.id, e.workspace, e.type, e.data, e.depth
+                from unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::smallint[], $29::uuid[])
+                    as e(run, id, type, data, depth, workspace)
+                where (e.run in (select id from made)) is true
             )
             select id from made"#,
             &each().map(|run| run.id.uuid()).collect::<Vec<_>>(),
@@ -180,11 +182,12 @@ impl Store {
             &rows().flat_map(|rows| rows.body.iter().map(String::as_str)).collect::<Vec<_>>() as &[&str],
             INLINE_BODY_BYTES_MAX,
             &each().map(|run| run.event_depth).collect::<Vec<_>>(),
-            &tellers,
+            &told_of(|run| run.id.uuid()),
             &events.id,
             &events.kind as &[&str],
             &events.data as &[&str],
             &events.depth,
+            &told_of(|run| run.workspace.uuid()),
         );
         Ok(made.fetch_all(&self.pool).await?)
     }

@@ -107,6 +107,7 @@ fn end_of(run: RunId, epoch: i64, journal_len: i32, output: Value) -> Append {
     };
     Append {
         run,
+        workspace: WORKSPACE,
         epoch,
         journal_len,
         entries: rows([Event::RunSucceeded { output }]),
@@ -273,4 +274,28 @@ async fn a_run_that_stopped_hosts_and_was_paused_meets_another_only_when_it_is_t
     let resume = Message::Resume { by: "ada".into() };
     assert_eq!(bench.store.tell_run(WORKSPACE, run, &resume, &[RunStatus::Paused], i64::MAX).await.unwrap(), Told::Yes);
     assert_eq!(bench.claim(host(1)).await[0].claims, 1);
+}
+
+/// Any other index that names what has not ended holds, until it is cleaned, what has.
+#[tokio::test]
+async fn appends_find_their_runs_by_the_primary_key_alone_however_few_go_on() {
+    const RUNS: u8 = 40;
+    let bench = Bench::new().await;
+    for first in (0..RUNS).step_by(4) {
+        let mut ends = Vec::new();
+        for chance in first..first + 4 {
+            ends.push(end_of(bench.start(chance, Some(host(1))).await, 1, 1, json!("done")));
+        }
+        assert_eq!(bench.store.append(&ends.iter().collect::<Vec<_>>()).await.unwrap(), [true; 4]);
+    }
+    // What a connection did is counted when it is closed.
+    bench.store.close().await;
+    let mut connection = PgConnection::connect_with(&bench.database.connect_options()).await.unwrap();
+    let ended = "select n_tup_upd from pg_stat_user_tables where relname = 'runs'";
+    while sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut connection).await.unwrap() < i64::from(RUNS) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let used = "select indexrelname::text from pg_stat_user_indexes where relname = 'runs' and idx_scan > 0";
+    let used: Vec<String> = sqlx::query_scalar(used).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(used, ["runs_pkey"]);
 }
