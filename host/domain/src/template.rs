@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value as JinjaValue};
+use minijinja::{AutoEscape, Environment, ErrorKind, Expression, UndefinedBehavior, Value as JinjaValue};
 use serde_json::Value;
 
 use crate::call::CallError;
@@ -63,6 +63,8 @@ impl<K: Into<String>> FromIterator<(K, Value)> for Scope {
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
+    /// The names of its functions.
+    brought_by_the_language: Arc<[String]>,
 }
 
 impl Default for Templates {
@@ -89,7 +91,8 @@ impl Templates {
         // Lazy: each of a row of them asks the one before it anew for every item.
         environment.remove_filter("chain");
         environment.remove_filter("zip");
-        Self { environment }
+        let brought_by_the_language = environment.globals().map(|(name, _)| name.to_owned()).collect();
+        Self { environment, brought_by_the_language }
     }
 
     /// What is wrong with a template, or the root variables it reads.
@@ -177,10 +180,11 @@ impl Templates {
     fn render_deep_within(&self, value: &Value, scope: &Scope, room: &mut usize) -> Result<Value, CallError> {
         Ok(match value {
             Value::String(source) if has_code(source) => match sole_expression(source) {
-                Some(expression) if self.check_expression(expression).is_ok() => {
-                    self.evaluate_within(expression, scope, room)?
-                }
-                _ => Value::String(self.render_within(source, scope, room)?),
+                Some(inner) => match self.evaluate_if_expression(inner, scope, |value| write::to_json(value, room))? {
+                    Some(value) => value,
+                    None => Value::String(self.render_within(source, scope, room)?),
+                },
+                None => Value::String(self.render_within(source, scope, room)?),
             },
             Value::Array(items) => {
                 let items = items.iter().map(|item| self.render_deep_within(item, scope, room));
@@ -202,23 +206,44 @@ impl Templates {
         scope: &Scope,
         read: impl FnOnce(&JinjaValue) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let root = RootHandle::over(self, scope);
         let evaluated = within_bounds(source, Source::Expression, || {
-            let expression = self.environment.compile_expression(source);
-            let value = expression.and_then(|expression| expression.eval(root.as_value()));
-            root.complain()?;
-            read(&value.map_err(|error| failure(&error))?)
+            let expression = self.environment.compile_expression(source).map_err(|error| failure(&error))?;
+            evaluate_compiled(&expression, &RootHandle::over(self, scope), read)
         });
         evaluated.map_err(out_of_bounds)?
     }
 
+    /// As [`Templates::evaluate_to`]; `None` for what is no expression, or none within bounds.
+    fn evaluate_if_expression<T>(
+        &self,
+        source: &str,
+        scope: &Scope,
+        read: impl FnOnce(&JinjaValue) -> Result<T, CallError>,
+    ) -> Result<Option<T>, CallError> {
+        let evaluated = within_bounds(source, Source::Expression, || {
+            let expression = self.environment.compile_expression(source).ok()?;
+            Some(evaluate_compiled(&expression, &RootHandle::over(self, scope), read))
+        });
+        evaluated.ok().flatten().transpose()
+    }
+
     /// Without the functions that the language itself brings.
     fn own(&self, mut names: HashSet<String>) -> HashSet<String> {
-        for (name, _) in self.environment.globals() {
+        for name in &*self.brought_by_the_language {
             names.remove(name);
         }
         names
     }
+}
+
+fn evaluate_compiled<T>(
+    expression: &Expression<'_, '_>,
+    root: &RootHandle,
+    read: impl FnOnce(&JinjaValue) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let value = expression.eval(root.as_value());
+    root.complain()?;
+    read(&value.map_err(|error| failure(&error))?)
 }
 
 /// Whether a string can be anything but its own text: what opens a tag or a comment begins with a brace.

@@ -13,7 +13,7 @@ use crate::call::CallError;
 #[derive(Debug)]
 struct Root {
     scope: Scope,
-    brought_by_the_language: Vec<String>,
+    brought_by_the_language: Arc<[String]>,
     missing: Mutex<Option<String>>,
 }
 
@@ -23,7 +23,7 @@ impl RootHandle {
     pub(super) fn over(templates: &Templates, scope: &Scope) -> Self {
         Self(Arc::new(Root {
             scope: scope.clone(),
-            brought_by_the_language: templates.environment.globals().map(|(name, _)| name.to_owned()).collect(),
+            brought_by_the_language: Arc::clone(&templates.brought_by_the_language),
             missing: Mutex::new(None),
         }))
     }
