@@ -16,7 +16,7 @@ use armilla_domain::journal::{Measured, Usage};
 use armilla_domain::run::Answered;
 use armilla_domain::talk::{self, REMOTE_ID_BYTES_MAX, RemoteTask, Turn, was_refused};
 use armilla_domain::template::Scope;
-use armilla_store::{AgentForCall, AgentRow, StoreError};
+use armilla_store::{AgentForCall, AgentRow, Store, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ use crate::prompts;
 pub(crate) const AGENTS_ASKED_MAX: usize = 4;
 
 /// An agent as it is now.
-struct Known {
+pub(crate) struct Known {
     found: AgentForCall,
     config: AgentConfig,
 }
@@ -78,8 +78,19 @@ fn may_pass(error: &CallError) -> bool {
     error.class != ErrorClass::Permanent && error.code.starts_with("agent.")
 }
 
-async fn known(host: &Host, workspace: WorkspaceId, id: &str) -> Result<Known, CallError> {
-    let found = host.store.agent_for_call(workspace, id).await.map_err(|error| of_store(&error))?;
+/// Read at each call: what was changed before it counts. Calls that begin at the same time share a read.
+async fn known(host: &Host, workspace: WorkspaceId, id: &str) -> Result<Arc<Known>, CallError> {
+    let (store, of) = (host.store.clone(), id.to_owned());
+    let read = move || {
+        let (store, id) = (store.clone(), of.clone());
+        async move { read_agent(&store, workspace, &id).await.map(Arc::new) }
+    };
+    let failed = || CallError::permanent("internal", "the host failed while it looked an agent up");
+    host.agents_read.get((workspace, id.to_owned()), read).await.unwrap_or_else(|| Err(failed()))
+}
+
+async fn read_agent(store: &Store, workspace: WorkspaceId, id: &str) -> Result<Known, CallError> {
+    let found = store.agent_for_call(workspace, id).await.map_err(|error| of_store(&error))?;
     let found = found.ok_or_else(|| CallError::permanent("agent.unknown", format!("there is no agent `{id}`")))?;
     let config = serde_json::from_str(&found.agent.config).map_err(|_| {
         CallError::permanent("agent.bad_config", format!("`{id}` has a configuration of another program"))

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use armilla_agents::Agents;
+use armilla_domain::call::CallError;
 use armilla_domain::definition::Workflow;
 use armilla_domain::event::EventIds;
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::agent_call::Circuits;
+use crate::agent_call::{Circuits, Known};
 use crate::committer::Committer;
 use crate::definitions::Definitions;
 use crate::deltas::Deltas;
@@ -31,6 +32,7 @@ use crate::interpreter::Interpreter;
 use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::prompts::{self, PromptCounts};
+use crate::shared_reads::SharedReads;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
@@ -59,6 +61,8 @@ pub(crate) struct Host {
     pub(crate) circuits: Circuits,
     /// Who follows the answers of agents as they come.
     pub(crate) deltas: Deltas,
+    /// Agents as calls find them.
+    pub(crate) agents_read: SharedReads<(WorkspaceId, String), Result<Arc<Known>, CallError>>,
     pub(crate) sandbox: Sandbox,
     pub(crate) catalog: Catalog,
     pub(crate) policy: PluginPolicy,
@@ -133,6 +137,7 @@ impl Host {
             agents,
             circuits: Circuits::default(),
             deltas: Deltas::default(),
+            agents_read: SharedReads::default(),
             sandbox,
             policy,
             sealing,

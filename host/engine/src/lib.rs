@@ -30,6 +30,7 @@ mod prompts;
 mod reader;
 mod runs;
 mod schedules;
+mod shared_reads;
 mod sweep;
 mod testing;
 mod time;

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Asked, Known, known as known_agent, secret_of};
+use super::{Asked, known as known_agent, secret_of};
 use crate::host::Host;
 
 /// How long a request to give a task up may take.
@@ -124,13 +124,14 @@ async fn cancel(
     context: &CallContext,
     task: &RemoteTask,
 ) -> Result<bool, CallError> {
-    let Known { config, .. } = known_agent(host, workspace, &task.agent_id).await?;
+    let agent = known_agent(host, workspace, &task.agent_id).await?;
+    let config = &agent.config;
     let secret = match &config.auth {
         Some(auth) => Some(secret_of(host, workspace, &config.id, &auth.secret).await?),
         None => None,
     };
     let call = AgentCall { secret: secret.as_deref(), ..AgentCall::new("", context) };
-    host.agents.a2a_cancel(&config, call, &known(task)).await
+    host.agents.a2a_cancel(config, call, &known(task)).await
 }
 
 /// How often a task of this age will have been asked for, if each wait was twice the one before: what the next wait follows from, on
