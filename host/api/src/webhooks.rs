@@ -19,7 +19,7 @@ pub(crate) use self::delivery_handlers::*;
 pub(crate) use self::handlers::*;
 pub(crate) use self::keys::*;
 pub(crate) use self::test_mode::*;
-use crate::wire::Timestamp;
+use crate::wire::{FaultBody, Timestamp};
 
 /// The most that a list of webhooks gives at once: all that there may be.
 pub const WEBHOOKS_PAGE_MAX: u32 = 100;
@@ -146,6 +146,8 @@ pub(crate) struct WebhookBody {
     paused_until: Option<Timestamp>,
     /// What its deliveries are signed with, the present key first, without the secrets.
     keys: Vec<WebhookKeyBody>,
+    /// What whoever looks after it should know: a tool of `transform` that is not there.
+    warnings: Vec<FaultBody>,
     /// Who made it: the `sub` of the token.
     created_by: String,
     /// When.
@@ -248,6 +250,7 @@ impl From<WebhookView> for WebhookBody {
             failing_since: view.failing_since.map(Timestamp),
             paused_until: view.paused_until.map(Timestamp),
             keys: view.keys.into_iter().map(WebhookKeyBody::from).collect(),
+            warnings: view.warnings.into_iter().map(FaultBody::from).collect(),
             created_by: view.created_by,
             created_at: view.created_at.into(),
             updated_at: view.updated_at.into(),

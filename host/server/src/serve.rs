@@ -25,7 +25,7 @@ use tracing::info;
 use crate::keys::KeyError;
 use crate::settings::Settings;
 use crate::signals::Ending;
-use crate::transform::transform_by_tools;
+use crate::transform::EngineTools;
 
 /// The file in the data folder that tells where the server listens, while it does.
 pub(crate) const ADDRESS_FILE: &str = "address";
@@ -229,7 +229,7 @@ fn webhooks(settings: &Settings, database: &Database, egress: Egress, engine: En
         clock: Arc::new(SystemClock),
         chance: Arc::new(SystemChance),
         host_id: settings.keys.host_id()?,
-        transform: Some(transform_by_tools(engine)),
+        tools: Some(Arc::new(EngineTools(engine))),
     }))
 }
 

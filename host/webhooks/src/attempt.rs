@@ -105,24 +105,36 @@ impl Inner {
 
     /// An attempt that came to nothing before anything could be sent.
     pub(crate) fn unsent(&self, webhook: &Webhook, code: &'static str, why: String) -> Attempted {
-        self.without_request(webhook, "failed", code, why)
+        self.without_request(webhook, "failed", Verdict::Unsent, (code, why))
+    }
+
+    /// An attempt for which the webhook's tool made no body.
+    pub(crate) fn not_made(&self, webhook: &Webhook, why: String) -> Attempted {
+        self.without_request(webhook, "failed", Verdict::NotMade, ("webhook.transform", why))
     }
 
     /// An attempt that ended where the webhook's tool wants nothing to be sent.
     pub(crate) fn skipped(&self, webhook: &Webhook) -> Attempted {
-        self.without_request(webhook, "skipped", "webhook.dropped", "the webhook's tool answered null".to_owned())
+        let why = "the webhook's tool answered null".to_owned();
+        self.without_request(webhook, "skipped", Verdict::Unsent, ("webhook.dropped", why))
     }
 
-    fn without_request(&self, webhook: &Webhook, outcome: &'static str, code: &'static str, why: String) -> Attempted {
+    fn without_request(
+        &self,
+        webhook: &Webhook,
+        outcome: &'static str,
+        verdict: Verdict,
+        error: (&'static str, String),
+    ) -> Attempted {
         let attempt = NewAttempt {
             at: self.clock.now(),
             outcome,
             url: webhook.url.clone(),
             request_headers: "[]".to_owned(),
-            error: Some((code, why)),
+            error: Some(error),
             ..NewAttempt::default()
         };
-        Attempted { attempt, verdict: Verdict::Unsent, retry_after: None }
+        Attempted { attempt, verdict, retry_after: None }
     }
 }
 

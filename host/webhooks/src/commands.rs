@@ -123,7 +123,8 @@ impl Webhooks {
     /// [`WebhookError::Unknown`], or where the database is away.
     pub async fn webhook(&self, workspace: WorkspaceId, id: WebhookId) -> Result<WebhookView, WebhookError> {
         let row = self.row(workspace, id).await?;
-        Ok(WebhookView::of(row, self.inner.store.webhook_keys(&[id]).await?))
+        let warnings = self.inner.warnings(workspace, &row.webhook);
+        Ok(WebhookView::of(row, self.inner.store.webhook_keys(&[id]).await?, warnings))
     }
 
     /// Webhooks of a workspace, newest first, from before `before` on.
@@ -141,7 +142,8 @@ impl Webhooks {
         let keys = self.inner.store.webhook_keys(&ids).await?;
         let views = rows.into_iter().map(|row| {
             let keys = keys.iter().filter(|key| key.webhook == row.id).cloned().collect();
-            WebhookView::of(row, keys)
+            let warnings = self.inner.warnings(workspace, &row.webhook);
+            WebhookView::of(row, keys, warnings)
         });
         Ok(views.collect())
     }

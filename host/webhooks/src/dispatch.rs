@@ -188,7 +188,7 @@ impl Inner {
                     body = made;
                 }
                 Transformed::Dropped => return Some(self.skipped(webhook)),
-                Transformed::Failed(why) => return Some(self.unsent(webhook, "webhook.transform", why)),
+                Transformed::Failed(why) => return Some(self.not_made(webhook, why)),
             }
         }
         // Each try is a span of its own.

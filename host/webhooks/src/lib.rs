@@ -36,7 +36,7 @@ pub use self::commands::NewWebhook;
 pub use self::error::WebhookError;
 pub use self::inspect::ATTEMPTS_SHOWN_MAX;
 pub use self::keys::{OVERLAP_HOURS_DEFAULT, OVERLAP_HOURS_MAX, RotateSecret};
-pub use self::transform::{TRANSFORM_WAIT_MAX, TRANSFORMED_BYTES_MAX, TransformCall, TransformTool};
+pub use self::transform::{TRANSFORM_WAIT_MAX, TRANSFORMED_BYTES_MAX, Tools, TransformCall, TransformTools};
 pub use self::trial::Trial;
 pub use self::views::{
     AttemptView, DeliveryDetail, DeliveryView, FilterFault, KeyView, WebhookView, WebhookWithSecret,
@@ -72,7 +72,7 @@ pub struct Parts {
     /// This host, the same after every restart: what it had claimed before, it sends again at once.
     pub host_id: Uuid,
     /// Calls the tools that make other bodies; without it, webhooks that have one fail.
-    pub transform: Option<TransformTool>,
+    pub tools: Option<TransformTools>,
 }
 
 /// The webhooks of one host. Cheap to clone.
@@ -89,7 +89,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     host_id: Uuid,
-    transform: Option<TransformTool>,
+    tools: Option<TransformTools>,
     templates: Templates,
     event_ids: EventIds,
     /// Events may have been written.
@@ -104,7 +104,7 @@ struct Inner {
 impl Webhooks {
     /// Webhooks that send nothing yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, egress, sealing, clock, chance, host_id, transform } = parts;
+        let Parts { store, egress, sealing, clock, chance, host_id, tools } = parts;
         let inner = Inner {
             store,
             egress,
@@ -112,7 +112,7 @@ impl Webhooks {
             clock,
             chance,
             host_id,
-            transform,
+            tools,
             templates: Templates::new(),
             event_ids: EventIds::default(),
             happened: Notify::new(),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use armilla_domain::fault::Fault;
 use armilla_domain::id::WorkspaceId;
-use armilla_domain::webhook::Transform;
+use armilla_domain::webhook::{Transform, Webhook};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -30,8 +31,17 @@ pub struct TransformCall {
     pub input: Value,
 }
 
-/// Calls a tool.
-pub type TransformTool = Arc<dyn Fn(TransformCall) -> BoxFuture<'static, Result<Value, String>> + Send + Sync>;
+/// The tools of workspaces.
+pub trait Tools: Send + Sync {
+    /// Calls one; where it fails, why.
+    fn call(&self, call: TransformCall) -> BoxFuture<'static, Result<Value, String>>;
+
+    /// Why there is none now that `by` could mean; nothing where there is.
+    fn missing(&self, workspace: WorkspaceId, by: &Transform) -> Option<String>;
+}
+
+/// What makes bodies.
+pub type TransformTools = Arc<dyn Tools>;
 
 /// What a tool has made of a body.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,16 +55,22 @@ pub(crate) enum Transformed {
 }
 
 impl Inner {
+    /// What whoever looks after a webhook should know of its tool.
+    pub(crate) fn warnings(&self, workspace: WorkspaceId, webhook: &Webhook) -> Vec<Fault> {
+        let missing = webhook.transform.as_ref().and_then(|by| self.tools.as_ref()?.missing(workspace, by));
+        missing.map(|why| Fault::new("/transform/tool", "webhook.unknown_tool", why)).into_iter().collect()
+    }
+
     /// What the tool of a webhook makes of a body.
     pub(crate) async fn transformed(&self, workspace: WorkspaceId, by: &Transform, body: &[u8]) -> Transformed {
-        let Some(transform) = &self.transform else {
+        let Some(tools) = &self.tools else {
             return Transformed::Failed("this host calls no tools".to_owned());
         };
         let Ok(input) = serde_json::from_slice(body) else {
             return Transformed::Failed("the body is no JSON".to_owned());
         };
         let call = TransformCall { workspace, tool: by.tool.clone(), plugin: by.plugin.clone(), input };
-        match tokio::time::timeout(TRANSFORM_WAIT_MAX, transform(call)).await {
+        match tokio::time::timeout(TRANSFORM_WAIT_MAX, tools.call(call)).await {
             Ok(Ok(Value::Null)) => Transformed::Dropped,
             Ok(Ok(Value::Object(fields))) => match serde_json::to_vec(&fields) {
                 Ok(body) if body.len() <= TRANSFORMED_BYTES_MAX => Transformed::Body(body),

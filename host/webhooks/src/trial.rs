@@ -5,6 +5,7 @@ use armilla_domain::webhook::{TEST_EVENT, Verdict, sample_body};
 use armilla_store::{AttemptResult, NewDelivery};
 use tracing::info;
 
+use crate::transform::Transformed;
 use crate::{DeliveryDetail, WebhookError, Webhooks};
 
 /// What came of a test.
@@ -17,8 +18,8 @@ pub struct Trial {
 }
 
 impl Webhooks {
-    /// Sends a webhook a test event now, once, whether or not it is enabled, and past what it is paused or limited by. In test mode it is
-    /// captured as any other.
+    /// Sends a webhook a test event now, once, whether or not it is enabled, and past what it is paused or limited by: what its tool makes of
+    /// it, where it has one. In test mode it is captured as any other.
     ///
     /// # Errors
     /// [`WebhookError::Unknown`], [`WebhookError::NoKey`], or where the database is away.
@@ -31,7 +32,7 @@ impl Webhooks {
         }
         let captured = inner.store.webhook_test_mode(workspace).await?;
         let event = EventId::from_parts(inner.unix_millis(), inner.chance.bytes());
-        let delivery = NewDelivery {
+        let mut delivery = NewDelivery {
             id: DeliveryId::from_parts(inner.unix_millis(), inner.chance.bytes()),
             webhook: id,
             event,
@@ -39,17 +40,29 @@ impl Webhooks {
             run: None,
             body: sample_body(inner.clock.now(), id),
         };
-        let attempted = inner.attempt(&webhook, (event, None), delivery.body.clone(), &keys, captured).await;
+        let made = match &webhook.transform {
+            Some(by) => inner.transformed(workspace, by, &delivery.body).await,
+            None => Transformed::Body(delivery.body.clone()),
+        };
+        let attempted = match made {
+            Transformed::Body(body) => {
+                delivery.body.clone_from(&body);
+                inner.attempt(&webhook, (event, None), body, &keys, captured).await
+            }
+            Transformed::Dropped => inner.skipped(&webhook),
+            Transformed::Failed(why) => inner.not_made(&webhook, why),
+        };
+        let outcome = attempted.attempt.outcome;
         let result = AttemptResult {
             delivery: delivery.id,
             webhook: id,
             claims: 0,
-            status: attempted.attempt.outcome,
+            status: outcome,
             retry_ms: None,
             attempt: attempted.attempt,
         };
         inner.store.add_ended_delivery(workspace, &delivery, result).await?;
-        let success = attempted.verdict == Verdict::Success || captured;
+        let success = attempted.verdict == Verdict::Success || outcome == "captured";
         info!(webhook.id = %id, workspace.id = %workspace, by, success, "Webhook `{id}` was tested");
         Ok(Trial { success, delivery: self.delivery(workspace, delivery.id).await? })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use armilla_domain::fault::Fault;
 use armilla_domain::id::{DeliveryId, EventId, WebhookId};
 use armilla_domain::webhook::{SignatureScheme, Webhook};
 use armilla_store::{DeliveryRow, WebhookKeyRow, WebhookRow};
@@ -28,6 +29,8 @@ pub struct WebhookView {
     pub paused_until: Option<DateTime<Utc>>,
     /// What its deliveries are signed with, the present one first.
     pub keys: Vec<KeyView>,
+    /// What whoever looks after it should know: a tool that is not there.
+    pub warnings: Vec<Fault>,
     /// Who made it.
     pub created_by: String,
     /// When.
@@ -156,7 +159,7 @@ pub struct AttemptView {
 }
 
 impl WebhookView {
-    pub(crate) fn of(row: WebhookRow, keys: Vec<WebhookKeyRow>) -> Self {
+    pub(crate) fn of(row: WebhookRow, keys: Vec<WebhookKeyRow>, warnings: Vec<Fault>) -> Self {
         let keys = keys.into_iter().filter_map(|key| {
             Some(KeyView {
                 scheme: SignatureScheme::parse(&key.scheme)?,
@@ -175,6 +178,7 @@ impl WebhookView {
             failing_since: row.endpoint.failing_since,
             paused_until: row.endpoint.paused_until,
             keys: keys.collect(),
+            warnings,
             created_by: row.created_by,
             created_at: row.created_at,
             updated_at: row.updated_at,

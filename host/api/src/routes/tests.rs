@@ -84,7 +84,7 @@ fn webhooks() -> Webhooks {
         clock: Arc::new(Still),
         chance: Arc::new(Counting::default()),
         host_id: Uuid::nil(),
-        transform: None,
+        tools: None,
     })
 }
 

@@ -49,6 +49,9 @@ pub enum Verdict {
     },
     /// 410: it is not there any more, and never will be.
     Gone,
+    /// Nothing, for there was nothing to send: the webhook's own tool made no body. Whoever looks after the webhook is to know, and the
+    /// endpoint has done nothing for which it should be called less.
+    NotMade,
     /// Nothing: the request did not get as far as being sent.
     Unsent,
 }
@@ -107,7 +110,7 @@ impl Endpoint {
         match verdict {
             Verdict::Unsent => return (self, None),
             Verdict::Success => return (Self::default(), None),
-            Verdict::Failure { .. } | Verdict::Overloaded { .. } | Verdict::Gone => {}
+            Verdict::Failure { .. } | Verdict::Overloaded { .. } | Verdict::Gone | Verdict::NotMade => {}
         }
         let mut after = self;
         after.failures = self.failures.saturating_add(1);
@@ -122,7 +125,7 @@ impl Endpoint {
         if verdict == (Verdict::Failure { timed_out: true }) {
             after.share = Some(1);
         }
-        if after.failures >= PROBES_AFTER {
+        if after.failures >= PROBES_AFTER && verdict != Verdict::NotMade {
             after.share = Some(1);
             after.pause(None, now);
         }

@@ -40,6 +40,12 @@ impl Engine {
         tool.ok_or_else(|| CommandError::UnknownTool(name.to_owned()))
     }
 
+    /// Why a name means no tool that a workspace can call now; nothing where it does. Of a plugin, where one is named.
+    pub fn why_no_tool(&self, workspace: WorkspaceId, name: &str, plugin: Option<&str>) -> Option<String> {
+        let found = self.host.catalog.snapshot().tool(workspace, &[], name, plugin, None);
+        found.err().map(|error| error.message)
+    }
+
     /// Calls a tool outside of any run. Nothing of it is recorded but the log's line.
     ///
     /// # Errors

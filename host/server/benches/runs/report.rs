@@ -6,7 +6,9 @@ use crate::{Contest, STEPS};
 #[allow(clippy::print_stdout, reason = "its output is what a benchmark is for")]
 pub(crate) fn print(contests: &[Contest], machine: &str) {
     println!("{machine}\n");
-    println!("| {STEPS} steps of | in flight | through | commits | runs/s | p50 ms | p99 ms | CPU ms | of it Postgres | of the floor |");
+    println!(
+        "| {STEPS} steps of | in flight | through | commits | runs/s | p50 ms | p99 ms | CPU ms | of it Postgres | of the floor |"
+    );
     println!("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for contest in contests {
         println!("{}", row(contest, "bare SQL", contest.floor_commits, &contest.floor, "1.00".to_owned()));

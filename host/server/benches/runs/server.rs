@@ -86,7 +86,7 @@ impl Server {
             clock: clock.clone(),
             chance: chance.clone(),
             host_id,
-            transform: None,
+            tools: None,
         });
         let auth = AuthConfig {
             current_secret: Secret::new([7; 32]).unwrap(),

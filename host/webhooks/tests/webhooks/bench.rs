@@ -12,7 +12,7 @@ use armilla_egress::{Egress, EgressPolicy};
 use armilla_store::{NewEvent, Store};
 use armilla_testkit::db::TestDatabase;
 use armilla_testkit::sink::{Received, WebhookSink};
-use armilla_webhooks::{DeliveryDetail, DeliveryFilter, DeliveryView, NewWebhook, Parts, TransformTool, Webhooks};
+use armilla_webhooks::{DeliveryDetail, DeliveryFilter, DeliveryView, NewWebhook, Parts, TransformTools, Webhooks};
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -48,19 +48,19 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
-        Self::with_transform(None).await
+        Self::with_tools(None).await
     }
 
-    pub(crate) async fn with_transform(transform: Option<TransformTool>) -> Self {
-        let bench = Self::idle(transform).await;
+    pub(crate) async fn with_tools(tools: Option<TransformTools>) -> Self {
+        let bench = Self::idle(tools).await;
         bench.webhooks.start().await.unwrap();
         bench
     }
 
     /// A host that sends nothing yet.
-    pub(crate) async fn idle(transform: Option<TransformTool>) -> Self {
+    pub(crate) async fn idle(tools: Option<TransformTools>) -> Self {
         let database = TestDatabase::create().await;
-        let webhooks = host(&database, 1, transform);
+        let webhooks = host(&database, 1, tools);
         Self { store: Store::new(database.connect_options()), database, webhooks }
     }
 
@@ -149,7 +149,7 @@ impl Bench {
 }
 
 /// One of several hosts on a database.
-pub(crate) fn host(database: &TestDatabase, host: u128, transform: Option<TransformTool>) -> Webhooks {
+pub(crate) fn host(database: &TestDatabase, host: u128, tools: Option<TransformTools>) -> Webhooks {
     let policy = EgressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] };
     Webhooks::new(Parts {
         store: Store::new(database.connect_options()),
@@ -158,7 +158,7 @@ pub(crate) fn host(database: &TestDatabase, host: u128, transform: Option<Transf
         clock: Arc::new(SystemTime),
         chance: Arc::new(SystemChance),
         host_id: Uuid::from_u128(host),
-        transform,
+        tools,
     })
 }
 

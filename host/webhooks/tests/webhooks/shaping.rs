@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use armilla_domain::event::EventType;
-use armilla_domain::webhook::{SignatureScheme, Transform};
+use armilla_domain::id::WorkspaceId;
+use armilla_domain::webhook::{SignatureScheme, Transform, WebhookText};
 use armilla_testkit::sink::WebhookSink;
-use armilla_webhooks::{NewWebhook, RotateSecret, TransformCall, TransformTool};
+use armilla_webhooks::{NewWebhook, RotateSecret, Tools, TransformCall, TransformTools, WebhookView};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, WORKSPACE, all_to, is_believed};
@@ -30,12 +32,15 @@ async fn a_filter_lets_through_what_it_holds_for_and_shows_how_it_failed() {
     assert!(view.filter_fault.is_some(), "why nothing came of the one before is told");
 }
 
-/// Counts its calls, drops what says so, and fails as often as it is told.
-fn counting_tool(failures: usize) -> (TransformTool, Arc<AtomicUsize>) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let tool: TransformTool = Arc::new(move |call: TransformCall| {
-        let n = counted.fetch_add(1, Ordering::Relaxed);
+/// One tool, `shape`. It counts its calls, drops what says so, and fails as often as it is told.
+struct OneTool {
+    calls: Arc<AtomicUsize>,
+    failures: usize,
+}
+
+impl Tools for OneTool {
+    fn call(&self, call: TransformCall) -> BoxFuture<'static, Result<Value, String>> {
+        let (n, failures) = (self.calls.fetch_add(1, Ordering::Relaxed), self.failures);
         Box::pin(async move {
             assert_eq!((call.workspace, call.tool.as_str()), (WORKSPACE, "shape"));
             if n < failures {
@@ -44,18 +49,63 @@ fn counting_tool(failures: usize) -> (TransformTool, Arc<AtomicUsize>) {
             let drop = call.input["data"]["drop"] == json!(true);
             Ok(if drop { Value::Null } else { json!({ "text": call.input["type"], "call": n }) })
         })
-    });
-    (tool, calls)
+    }
+
+    fn missing(&self, _: WorkspaceId, by: &Transform) -> Option<String> {
+        (by.tool != "shape").then(|| format!("there is no `{}`", by.tool))
+    }
+}
+
+fn counting_tool(failures: usize) -> (TransformTools, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    (Arc::new(OneTool { calls: Arc::clone(&calls), failures }), calls)
+}
+
+fn by(tool: &str) -> Option<Transform> {
+    Some(Transform { tool: tool.to_owned(), plugin: None })
+}
+
+#[tokio::test]
+async fn a_tool_that_is_not_there_is_warned_of_wherever_the_webhook_is_shown() {
+    let (bench, sink) = (Bench::with_tools(Some(counting_tool(0).0)).await, WebhookSink::start().await);
+    let shaped = |tool| WebhookText { transform: by(tool), ..all_to(&sink) };
+    let webhook = bench.webhook_of(shaped("shpae")).await;
+    let warnings = |view: WebhookView| view.warnings.into_iter().map(|fault| fault.code).collect::<Vec<_>>();
+    let shown = bench.webhooks.webhook(WORKSPACE, webhook).await.unwrap();
+    assert_eq!(warnings(shown), ["webhook.unknown_tool"]);
+    let listed = bench.webhooks.webhooks(WORKSPACE, None, 10).await.unwrap().remove(0);
+    assert_eq!(warnings(listed), ["webhook.unknown_tool"]);
+    let mended = bench.webhooks.replace(WORKSPACE, webhook, shaped("shape"), "ada").await.unwrap();
+    assert!(warnings(mended).is_empty());
+}
+
+#[tokio::test]
+async fn a_test_sends_what_the_tool_makes_of_it_and_says_where_it_makes_nothing() {
+    let (bench, sink) = (Bench::with_tools(Some(counting_tool(1).0)).await, WebhookSink::start().await);
+    let webhook = bench.webhook_of(WebhookText { transform: by("shape"), ..all_to(&sink) }).await;
+    let failed = bench.webhooks.test(WORKSPACE, webhook, "ada").await.unwrap();
+    let (code, why) = failed.delivery.delivery.last_error.unwrap();
+    assert_eq!(
+        (failed.success, code.as_str(), why.as_str()),
+        (false, "webhook.transform", "the tool is not in the mood")
+    );
+    assert!(sink.received().is_empty());
+    bench.webhooks.set_test_mode(WORKSPACE, true, "ada").await.unwrap();
+    assert!(bench.webhooks.test(WORKSPACE, webhook, "ada").await.unwrap().success);
+    bench.webhooks.set_test_mode(WORKSPACE, false, "ada").await.unwrap();
+    assert!(sink.received().is_empty());
+    let sent = bench.webhooks.test(WORKSPACE, webhook, "ada").await.unwrap();
+    assert!(sent.success);
+    assert_eq!(sink.received()[0].json(), json!({ "text": "webhook.test", "call": 2 }));
+    assert_eq!(sent.delivery.body, sink.received()[0].body);
 }
 
 #[tokio::test]
 async fn a_tool_makes_the_body_once_and_every_try_sends_it() {
     let (tool, calls) = counting_tool(1);
-    let (bench, sink) = (Bench::with_transform(Some(tool)).await, WebhookSink::start().await);
+    let (bench, sink) = (Bench::with_tools(Some(tool)).await, WebhookSink::start().await);
     sink.replies(500);
-    let mut text = all_to(&sink);
-    text.transform = Some(Transform { tool: "shape".to_owned(), plugin: None });
-    let webhook = bench.webhook_of(text).await;
+    let webhook = bench.webhook_of(WebhookText { transform: by("shape"), ..all_to(&sink) }).await;
     bench.happens(EventType::RunFailed, "{}").await;
     let delivery = bench.put_off(webhook, 1, 1).await.remove(0);
     assert_eq!(
@@ -63,7 +113,12 @@ async fn a_tool_makes_the_body_once_and_every_try_sends_it() {
         ("webhook.transform".to_owned(), "the tool is not in the mood".to_owned())
     );
     assert!(sink.received().is_empty());
-    assert_eq!(bench.webhooks.webhook(WORKSPACE, webhook).await.unwrap().failures, 0, "the endpoint has done nothing");
+    let view = bench.webhooks.webhook(WORKSPACE, webhook).await.unwrap();
+    assert_eq!(
+        (view.failures, view.paused_until),
+        (1, None),
+        "the endpoint has done nothing for which it would be left alone"
+    );
     bench.time_passes().await;
     bench.put_off(webhook, 1, 2).await;
     bench.time_passes().await;
@@ -78,10 +133,8 @@ async fn a_tool_makes_the_body_once_and_every_try_sends_it() {
 #[tokio::test]
 async fn what_a_tool_answers_null_to_is_not_sent() {
     let (tool, _) = counting_tool(0);
-    let (bench, sink) = (Bench::with_transform(Some(tool)).await, WebhookSink::start().await);
-    let mut text = all_to(&sink);
-    text.transform = Some(Transform { tool: "shape".to_owned(), plugin: None });
-    let webhook = bench.webhook_of(text).await;
+    let (bench, sink) = (Bench::with_tools(Some(tool)).await, WebhookSink::start().await);
+    let webhook = bench.webhook_of(WebhookText { transform: by("shape"), ..all_to(&sink) }).await;
     bench.happens(EventType::RunFailed, r#"{"drop":true}"#).await;
     bench.ended(webhook, 1, "skipped").await;
     assert!(sink.received().is_empty());

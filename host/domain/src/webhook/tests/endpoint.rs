@@ -84,6 +84,24 @@ fn an_endpoint_that_lets_time_run_out_has_one_place_until_it_answers() {
 }
 
 #[test]
+fn a_tool_that_makes_nothing_is_told_of_and_given_up_as_an_endpoint_that_fails_and_slows_nothing_down() {
+    let after = |hours: i64, endpoint: Endpoint| endpoint.after(Verdict::NotMade, 8, now() + TimeDelta::hours(hours));
+    let (mut endpoint, mut change) = (Endpoint::default(), None);
+    for _ in 0..PROBES_AFTER * 2 {
+        (endpoint, change) = after(0, endpoint);
+    }
+    assert_eq!(
+        (endpoint.failures, endpoint.share, endpoint.paused_until, change),
+        (PROBES_AFTER * 2, None, None, None)
+    );
+    let (endpoint, change) = after(24, endpoint);
+    assert_eq!(change, Some(Change::Failing));
+    let (_, change) = after(5 * 24, endpoint);
+    assert_eq!(change, Some(Change::Disabled(DisabledBecause::Failing)));
+    assert_eq!(endpoint.after(Verdict::Success, 8, now()).0, Endpoint::default());
+}
+
+#[test]
 fn a_streak_of_failures_is_told_once_after_a_day_and_ends_after_five() {
     let after = |hours: i64, endpoint: Endpoint| endpoint.after(FAILURE, 8, now() + TimeDelta::hours(hours));
     let (endpoint, change) = after(0, Endpoint::default());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armilla::transform::transform_by_tools;
+use armilla::transform::EngineTools;
 use armilla_agents::Agents;
 use armilla_api::auth::{Authenticator, Claims, Role, mint};
 use armilla_api::{ApiState, Check};
@@ -91,7 +91,7 @@ impl TestServer {
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             host_id: Uuid::from_u128(host),
-            transform: Some(transform_by_tools(engine.clone())),
+            tools: Some(Arc::new(EngineTools(engine.clone()))),
         });
         let router = armilla_api::router(ApiState {
             engine: engine.clone(),
