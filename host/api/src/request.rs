@@ -5,6 +5,7 @@ mod idempotency;
 mod if_match;
 mod path;
 mod query;
+mod unread;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use self::if_match::IfMatch;
 pub(crate) use self::path::{PathBetween, PathNumbered};
 pub use self::path::{PathText, Query};
 pub(crate) use self::query::{QueryNames, refuse_unknown_queries};
+pub(crate) use self::unread::read_what_is_left;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 

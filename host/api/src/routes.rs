@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use crate::auth::authenticate;
 use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
-use crate::request::{QueryNames, bound_duration, identify, panicked, refuse_unknown_queries};
+use crate::request::{QueryNames, bound_duration, identify, panicked, read_what_is_left, refuse_unknown_queries};
 use crate::state::ApiState;
 use crate::{
     agents, approvals, chat, events, health, hooks, pipelines, plugins, prompts, runs, schedules, secrets, tools,
@@ -167,6 +167,7 @@ fn serve(public: Router<ApiState>, protected: Router<ApiState>, state: ApiState)
         .layer(Extension(runs::StreamRoom::new()))
         .layer(from_fn(bound_duration))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(read_what_is_left))
         .layer(from_fn_with_state(state.clone(), identify))
         .with_state(state)
 }

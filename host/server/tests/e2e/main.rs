@@ -41,6 +41,7 @@ mod plugins;
 mod process;
 mod prompts;
 mod recorded;
+mod refused_early;
 mod retry;
 mod schedules;
 mod signals;
