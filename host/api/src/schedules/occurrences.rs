@@ -8,12 +8,13 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, Member};
 use crate::page::PageQuery;
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::request::{JsonBody, PathText, Query};
+use crate::request::{JsonBody, OptionalJsonBody, PathText, Query};
 use crate::state::ApiState;
 use crate::wire::Timestamp;
 
@@ -89,6 +90,15 @@ pub(crate) enum BackfillOverlap {
     Allow,
 }
 
+/// A run that is wanted now. All of it may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RunSchedule {
+    /// What the run is given: an object that fits the workflow's `inputSchema`; what the schedule's runs are given where absent.
+    #[schema(value_type = Option<Object>)]
+    input: Option<Value>,
+}
+
 /// Which occurrences are wanted that are past.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -149,6 +159,7 @@ fn instant_of(cursor: i64) -> Result<DateTime<Utc>, Problem> {
 /// Whether it rests, and whatever else goes on. Its times stay as they are.
 #[utoipa::path(post, path = "/schedules/{id}/run", operation_id = "runSchedule", tag = "schedules",
     params(("id" = String, Path, description = "The schedule's id.", example = "sch_0196f0c45e7a7c3f8d1b2a3c4d5e6f70")),
+    request_body(content = Option<RunSchedule>, example = json!({ "input": { "topic": "tides" } })),
     responses(
         (status = 202, description = "The occurrence, with its run.", body = OccurrenceResponse),
         (status = 409, description = "Its workflow is gone, or takes other input by now.", body = ProblemBody,
@@ -158,8 +169,11 @@ pub(crate) async fn run_schedule(
     State(state): State<ApiState>,
     Member(caller): Member,
     path: PathText,
+    OptionalJsonBody(body): OptionalJsonBody<RunSchedule>,
 ) -> Result<impl IntoResponse, Problem> {
-    let occurrence = state.engine.run_schedule(caller.workspace, path.id(Code::ScheduleNotFound)?).await?;
+    let input = body.unwrap_or_default().input;
+    let occurrence = state.engine.run_schedule(caller.workspace, path.id(Code::ScheduleNotFound)?, input).await;
+    let occurrence = occurrence.map_err(|error| Problem::in_document(error, Code::ScheduleInvalid, ""))?;
     Ok((StatusCode::ACCEPTED, Json(OccurrenceResponse { occurrence: occurrence.into() })))
 }
 

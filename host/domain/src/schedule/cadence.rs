@@ -28,17 +28,51 @@ impl Zone {
     }
 }
 
+/// The fields of a cron text, the optional one first.
+const CRON_FIELDS: [&str; 6] = ["second", "minute", "hour", "day of month", "month", "day of week"];
+
 /// Why a text is no cron text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CronFault {
     /// Too long.
     #[error("a cron text has at most {CRON_CHARS_MAX} characters")]
     TooLong,
-    /// It cannot be read.
+    /// So many fields are too few or too many.
     #[error(
-        "five fields are expected (minute, hour, day of month, month, day of week), or six with seconds before them: {0}"
+        "a cron text has five fields (minute, hour, day of month, month, day of week), or six with seconds before them; this has {0}"
     )]
+    Fields(usize),
+    /// One of its fields cannot be read.
+    #[error("the {name} `{text}` cannot be read: {why}")]
+    Field {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        text: String,
+        /// Why, as the parser says it.
+        why: String,
+    },
+    /// It cannot be read for what no single field says.
+    #[error("this cannot be read: {0}")]
     Malformed(String),
+}
+
+/// What of a text the parser means, which does not say: the first field that it cannot read beside others that say nothing.
+fn fault_of(text: &str, parser: &CronParser, why: String) -> CronFault {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let names = match fields.len() {
+        1 if text.trim_start().starts_with('@') => return CronFault::Malformed(why),
+        5 => &CRON_FIELDS[1..],
+        6 => &CRON_FIELDS[..],
+        count => return CronFault::Fields(count),
+    };
+    let unread = names.iter().zip(&fields).enumerate().find_map(|(index, (name, field))| {
+        let mut alone = vec!["*"; fields.len()];
+        alone[index] = field;
+        let why = parser.parse(&alone.join(" ")).err()?.to_string();
+        Some(CronFault::Field { name, text: (*field).to_owned(), why })
+    });
+    unread.unwrap_or(CronFault::Malformed(why))
 }
 
 /// Which instants a schedule means.
@@ -74,7 +108,7 @@ impl Cadence {
             return Err(CronFault::TooLong);
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-        let cron = parser.parse(text).map_err(|error| CronFault::Malformed(error.to_string()))?;
+        let cron = parser.parse(text).map_err(|error| fault_of(text, &parser, error.to_string()))?;
         Ok(Self::Cron { cron: Box::new(cron), zone })
     }
 

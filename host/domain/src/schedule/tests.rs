@@ -114,6 +114,26 @@ fn every_fault_is_told_at_once() {
     );
 }
 
+#[test]
+fn a_cron_text_is_refused_with_the_field_that_cannot_be_read() {
+    let why = |text: &str| Cadence::cron(text, Zone::UTC).unwrap_err().to_string();
+    for (text, begins) in [
+        ("61 * * * *", "the minute `61` cannot be read: "),
+        ("* 24 * * *", "the hour `24` cannot be read: "),
+        ("0 99 * * * *", "the minute `99` cannot be read: "),
+        ("0 0 1 13 *", "the month `13` cannot be read: "),
+        ("0 0 * * MONDAYS", "the day of week `MONDAYS` cannot be read: "),
+        (
+            "0 9 * *",
+            "a cron text has five fields (minute, hour, day of month, month, day of week), or six with seconds",
+        ),
+        ("", "a cron text has five fields"),
+        ("@often", "this cannot be read: "),
+    ] {
+        assert!(why(text).starts_with(begins), "{text}: {}", why(text));
+    }
+}
+
 fn minutely() -> Cadence {
     Cadence::Every { every: Duration::from_secs(60), anchor: at("2026-01-01T00:00:00Z") }
 }

@@ -206,11 +206,7 @@ impl Engine {
         let counted_from = old.filter(same_interval).map(|row| row.timing.anchor_at);
         let settings = read(&new.timing, now, counted_from.unwrap_or(now));
         let mut faults = settings.as_ref().err().cloned().unwrap_or_default();
-        let input = new.input.to_string();
-        if input.len() > INPUT_BYTES_MAX {
-            let detail = format!("the input of a schedule has at most {INPUT_BYTES_MAX} bytes");
-            faults.push(Fault::new("/input", "schedule.input_too_large", detail));
-        }
+        let input = bounded_input(&new.input, &mut faults);
         let workflow = self.check_workflow(workspace, &new.workflow, &new.input, &mut faults).await?;
         match (settings, workflow) {
             (Ok(settings), Some(workflow)) if faults.is_empty() => {
@@ -222,6 +218,20 @@ impl Engine {
             }
             _ => Err(CommandError::Invalid(faults)),
         }
+    }
+
+    /// The input of one run as JSON, where it fits. A workflow that is gone is told of when the run is started.
+    async fn check_input_of_one(
+        &self,
+        workspace: WorkspaceId,
+        row: &ScheduleRow,
+        input: &Value,
+    ) -> Result<String, CommandError> {
+        let mut faults = Vec::new();
+        let text = bounded_input(input, &mut faults);
+        self.check_workflow(workspace, &row.workflow.to_string(), input, &mut faults).await?;
+        faults.retain(|fault| fault.pointer.starts_with("/input"));
+        if faults.is_empty() { Ok(text) } else { Err(CommandError::Invalid(faults)) }
     }
 
     /// The workflow of that id, where there is one; otherwise a fault more. One more for each that its newest version finds in the input.
@@ -247,6 +257,15 @@ impl Engine {
         faults.extend(found.into_iter().map(|fault| Fault { pointer: format!("/input{}", fault.pointer), ..fault }));
         Ok(Some(id))
     }
+}
+
+fn bounded_input(input: &Value, faults: &mut Vec<Fault>) -> String {
+    let text = input.to_string();
+    if text.len() > INPUT_BYTES_MAX {
+        let detail = format!("the input of a schedule has at most {INPUT_BYTES_MAX} bytes");
+        faults.push(Fault::new("/input", "schedule.input_too_large", detail));
+    }
+    text
 }
 
 /// A schedule that was found good.

@@ -5,6 +5,7 @@ use armilla_domain::id::{RunId, ScheduleId, WorkspaceId};
 use armilla_domain::schedule::{BACKFILL_MAX, Outcome, QUEUED_MAX, Trigger};
 use armilla_store::{NewOccurrence, OccurrenceRow, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use tracing::info;
 
 use super::ScheduleError;
@@ -73,18 +74,28 @@ impl Engine {
         Ok(rows.into_iter().map(occurrence).collect::<Result<_, _>>()?)
     }
 
-    /// Starts a run of a schedule now, whether it rests, and whatever else goes on.
+    /// Starts a run of a schedule now, whether it rests, and whatever else goes on. It is given `input`; the schedule's own where there is none.
     ///
     /// # Errors
-    /// [`ScheduleError::Unknown`]; [`ScheduleError::NotStarted`] where its workflow is gone or takes other input by now.
-    pub async fn run_schedule(&self, workspace: WorkspaceId, id: ScheduleId) -> Result<OccurrenceView, CommandError> {
-        self.schedule_row(workspace, id).await?;
+    /// [`ScheduleError::Unknown`]; [`CommandError::Invalid`] where the input does not fit; [`ScheduleError::NotStarted`] where its workflow is
+    /// gone or takes other input by now.
+    pub async fn run_schedule(
+        &self,
+        workspace: WorkspaceId,
+        id: ScheduleId,
+        input: Option<Value>,
+    ) -> Result<OccurrenceView, CommandError> {
+        let row = self.schedule_row(workspace, id).await?;
+        let input = match input {
+            Some(input) => Some(self.check_input_of_one(workspace, &row, &input).await?),
+            None => None,
+        };
         let now = self.host.store.now().await?;
         let mut instant = now;
         for later in 0..INSTANTS_TRIED {
             instant = now + TimeDelta::milliseconds(later);
             let run = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
-            let wanted = wanted(instant, Outcome::Starting, Some(run));
+            let wanted = NewOccurrence { input: input.clone(), ..wanted(instant, Outcome::Starting, Some(run)) };
             let added = self.host.store.add_occurrences(id, Trigger::Manual, &[wanted], QUEUED_MAX).await?;
             match added {
                 None => return Err(ScheduleError::Unknown(id).into()),
@@ -154,7 +165,7 @@ impl Engine {
 }
 
 fn wanted(instant: DateTime<Utc>, outcome: Outcome, run: Option<RunId>) -> NewOccurrence {
-    NewOccurrence { instant, outcome: outcome.as_str(), run, detail: None, missed: None }
+    NewOccurrence { instant, outcome: outcome.as_str(), run, detail: None, missed: None, input: None }
 }
 
 fn occurrence(row: OccurrenceRow) -> Result<OccurrenceView, StoreError> {

@@ -105,6 +105,7 @@ fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
         run: None,
         detail: Some("no host was there in time".to_owned()),
         missed: i32::try_from(missed.count).ok(),
+        input: None,
     });
     let decided = plan.decided.into_iter().map(|one| NewOccurrence {
         instant: one.instant,
@@ -112,6 +113,7 @@ fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
         run: (one.outcome == Outcome::Starting).then(|| fresh_run(host)),
         detail: one.why.map(str::to_owned),
         missed: None,
+        input: None,
     });
     Ok(Turn {
         occurrences: missed.into_iter().chain(decided).collect(),

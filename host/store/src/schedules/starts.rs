@@ -49,7 +49,8 @@ impl Store {
             update schedule_occurrences o set claimed_until = now() + make_interval(secs => $3)
             from claimed c join schedules s on s.id = c.schedule_id
             where o.schedule_id = c.schedule_id and o.instant = c.instant
-            returning o.schedule_id, o.instant, o.run_id as "run_id!", s.workspace_id, s.workflow_id, s.input, s.overlap"#,
+            returning o.schedule_id, o.instant, o.run_id as "run_id!", s.workspace_id, s.workflow_id,
+                coalesce(o.input, s.input) as "input!", s.overlap"#,
             schedule.map(ScheduleId::uuid),
             i64::from(limit),
             lease.as_secs_f64(),

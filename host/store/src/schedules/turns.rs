@@ -50,6 +50,8 @@ pub struct NewOccurrence {
     pub detail: Option<String>,
     /// How many were missed in a row.
     pub missed: Option<i32>,
+    /// JSON: what its run is given, where that is not the schedule's own.
+    pub input: Option<String>,
 }
 
 /// What becomes of a schedule that was due.
@@ -200,6 +202,7 @@ struct Decided {
     runs: Vec<Option<Uuid>>,
     details: Vec<Option<String>>,
     missed: Vec<Option<i32>>,
+    inputs: Vec<Option<String>>,
 }
 
 impl Decided {
@@ -211,6 +214,7 @@ impl Decided {
             self.runs.push(one.run.map(RunId::uuid));
             self.details.push(one.detail.clone());
             self.missed.push(one.missed);
+            self.inputs.push(one.input.clone());
         }
     }
 }
@@ -299,12 +303,13 @@ async fn keep(connection: &mut PgConnection, trigger: Trigger, decided: &Decided
         return Ok(0);
     }
     let done = sqlx::query!(
-        "insert into schedule_occurrences (schedule_id, instant, brought_by, outcome, run_id, detail, missed, goes_on)
-        select o.schedule, o.instant, $2, o.outcome, o.run, o.detail, o.missed, o.outcome = 'starting'
-        from unnest($1::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[], $7::int[])
-            as o(schedule, instant, outcome, run, detail, missed)
+        "insert into schedule_occurrences (schedule_id, instant, brought_by, outcome, run_id, detail, missed, input, goes_on)
+        select o.schedule, o.instant, $2, o.outcome, o.run, o.detail, o.missed, o.input, o.outcome = 'starting'
+        from unnest($1::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[], $7::int[], $9::text[])
+            as o(schedule, instant, outcome, run, detail, missed, input)
         on conflict (schedule_id, instant) do update set brought_by = excluded.brought_by, outcome = excluded.outcome,
-            run_id = excluded.run_id, detail = excluded.detail, missed = excluded.missed, goes_on = excluded.goes_on, decided_at = now()
+            run_id = excluded.run_id, detail = excluded.detail, missed = excluded.missed, input = excluded.input,
+            goes_on = excluded.goes_on, decided_at = now()
         where $8 and schedule_occurrences.outcome in ('missed', 'skipped')",
         &decided.schedules,
         trigger.as_str(),
@@ -314,6 +319,7 @@ async fn keep(connection: &mut PgConnection, trigger: Trigger, decided: &Decided
         &decided.details as &[Option<String>],
         &decided.missed as &[Option<i32>],
         trigger == Trigger::Backfill,
+        &decided.inputs as &[Option<String>],
     );
     Ok(done.execute(connection).await?.rows_affected())
 }

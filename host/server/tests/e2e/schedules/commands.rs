@@ -59,6 +59,15 @@ async fn a_run_may_be_had_now_whether_the_schedule_rests_or_another_one_goes_on(
         assert_eq!(run["input"], json!({ "n": 1 }));
     }
     assert_eq!(world.runs(&workflow).await.len(), 2);
+    let path = format!("/schedules/{id}/run");
+    let occurrence = world.client.post(&path, &json!({ "input": { "n": 2 } })).await.expect(202)["occurrence"].take();
+    let run = world.client.comes_to(occurrence["runId"].as_str().unwrap(), "waiting").await;
+    assert_eq!(run["input"], json!({ "n": 2 }));
+    assert_eq!(world.show(&id).await["input"], json!({ "n": 1 }), "the schedule's own stays");
+    let too_long = json!({ "input": { "n": "n".repeat(64 * 1024) } });
+    world.client.post(&path, &too_long).await.problem(422, "schedule.invalid");
+    world.client.post(&path, &json!({ "inputs": {} })).await.problem(422, "body.invalid");
+    assert_eq!(world.runs(&workflow).await.len(), 3);
 }
 
 async fn backfill(world: &World, id: &str, fields: Value) -> Value {

@@ -45,6 +45,8 @@ async fn a_webhook_is_read_listed_replaced_and_deleted() {
     }
     assert_eq!((&webhook["id"], &webhook["createdBy"]), (&json!(made.id), &json!("ada")));
     assert_eq!((&webhook["failures"], &webhook["pausedUntil"]), (&json!(0), &Value::Null));
+    let warning = &webhook["warnings"][0];
+    assert_eq!((&warning["pointer"], &warning["code"]), (&json!("/transform/tool"), &json!("webhook.unknown_tool")));
     let key = &webhook["keys"][0];
     assert_eq!((&key["scheme"], &key["validUntil"]), (&json!("v1a"), &Value::Null));
     assert!(key["publicKey"].as_str().unwrap().starts_with("whpk_"), "{key}");
