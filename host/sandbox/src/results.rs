@@ -1,6 +1,5 @@
 //! Results of plugins that can touch nothing, kept by what they follow from. Only where a grant says so.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use armilla_domain::id::WorkspaceId;
@@ -43,9 +42,8 @@ struct Kept {
 
 impl Results {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        // Bounded by bytes; so many entries fit at most.
-        let entries = NonZeroUsize::new(bytes_max / ENTRY_COST_BYTES).unwrap_or(NonZeroUsize::MIN);
-        Self { bytes_max, kept: Mutex::new(Kept { bytes: 0, by_key: LruCache::new(entries) }) }
+        // Bounded by bytes. One that is bounded in entries has the room for all of them from the beginning, which is 10 MB.
+        Self { bytes_max, kept: Mutex::new(Kept { bytes: 0, by_key: LruCache::unbounded() }) }
     }
 
     pub(crate) fn get(&self, key: &ResultKey) -> Option<Arc<Value>> {
