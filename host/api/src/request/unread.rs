@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Error;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,11 +26,14 @@ pub(crate) async fn read_what_is_left(request: Request, next: Next) -> Response 
     if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
         return next.run(request).await;
     }
+    // Who asks first whether to send it (RFC 9110, section 10.1.1) would be told to by our reading.
+    let asks_first = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
     let left = Shared(Arc::new(Mutex::new(body)));
     let mut response = next.run(Request::from_parts(parts, Body::new(left.clone()))).await;
-    let read = tokio::time::timeout(READ_IN_VAIN_MAX, left.read_to_its_end()).await;
-    if read != Ok(true) {
+    let ended = left.is_end_stream()
+        || (!asks_first && tokio::time::timeout(READ_IN_VAIN_MAX, left.read_to_its_end()).await == Ok(true));
+    if !ended {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -52,7 +52,8 @@ async fn a_request_that_is_refused_leaves_its_connection_to_the_next_one() {
 async fn one_whose_body_is_too_long_to_be_read_in_vain_is_told_that_the_connection_ends() {
     let server = TestServer::start().await;
     let endless = "Transfer-Encoding: chunked";
-    for (length, body) in [("Content-Length: 10000000", "{"), (endless, "1\r\n{\r\n")] {
+    let asked = "Content-Length: 1\r\nExpect: 100-continue";
+    for (length, body) in [("Content-Length: 10000000", "{"), (endless, "1\r\n{\r\n"), (asked, "")] {
         let mut connection = Connection::to(&server).await;
         connection.send(&format!("POST /workflows HTTP/1.1\r\n{length}"), body.as_bytes()).await;
         let head = connection.answer().await;
