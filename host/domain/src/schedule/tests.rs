@@ -34,8 +34,12 @@ fn five_fields_are_minutes_and_six_are_seconds() {
         ["2026-01-01 00:00:20", "2026-01-01 00:00:40"]
     );
     assert_eq!(next(&cron("@daily", "UTC"), "2026-01-01T00:00:00Z", 1), ["2026-01-02 00:00:00"]);
-    for wrong in ["", "* * * *", "* * * * * * *", "60 * * * *", "a b c d e", "0 0 32 1 *"] {
-        assert!(Cadence::cron(wrong, Zone::UTC).is_err(), "{wrong}");
+    for (wrong, fields) in [("", 0), ("* * * *", 4), ("* * * * * * *", 7)] {
+        assert_eq!(Cadence::cron(wrong, Zone::UTC).unwrap_err(), CronFault::Fields(fields), "{wrong}");
+    }
+    for (wrong, unread) in [("60 * * * *", "minute"), ("a b c d e", "minute"), ("0 0 32 1 *", "day of month")] {
+        let fault = Cadence::cron(wrong, Zone::UTC).unwrap_err();
+        assert!(matches!(fault, CronFault::Field { name, .. } if name == unread), "{wrong}: {fault}");
     }
     assert_eq!(Cadence::cron(&"*".repeat(201), Zone::UTC).unwrap_err(), CronFault::TooLong);
 }
