@@ -1,5 +1,7 @@
 //! One host among several on one database: the runs it holds, its leases, its stop.
 
+mod leases;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -28,7 +30,6 @@ use crate::definitions::Definitions;
 use crate::deltas::Deltas;
 use crate::hold::Hold;
 use crate::hooks::HookRates;
-use crate::interpreter::Interpreter;
 use crate::pipelines::watch_templates;
 use crate::plugins::{Catalog, Faults, Folder, SHARED, StoreServices, UPLOADS_AT_ONCE, watch};
 use crate::prompts::{self, PromptCounts};
@@ -36,13 +37,11 @@ use crate::shared_reads::SharedReads;
 use crate::waiting::Waiting;
 use crate::wakeups::{self, Words};
 use crate::{
-    CATALOG_INTERVAL, CLAIM_BATCH, CLAIM_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PipelineTemplates,
-    PluginPolicy, RUNS_PER_HOST_MAX, RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
+    CATALOG_INTERVAL, Chance, Clock, EVENTS_KEPT_DAYS, Parts, PipelineTemplates, PluginPolicy, RUNS_PER_HOST_MAX,
+    RunLimits, SHUTDOWN_GRACE, STARTS_AT_ONCE_MAX, SealingKey, TESTS_AT_ONCE_MAX,
 };
 use crate::{schedules, sweep, triggers};
 
-/// This part of a lease is what its renewal waits: often enough to fail twice.
-const RENEWALS_PER_LEASE: u32 = 3;
 /// This part of a lease is subtracted before this host gives it up by its own clock: another one must never begin before that.
 /// It is also how long a renewal may take: a network that swallows packets gives no answer at all.
 const MARGINS_PER_LEASE: u32 = 6;
@@ -303,7 +302,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     }
     host.committer.start(&host.store, &host.stopped);
     host.starter.start(&host.store, &host.stopped);
-    host.tasks.spawn(claim_forever(Arc::clone(host)));
+    host.tasks.spawn(leases::claim_forever(Arc::clone(host)));
     tokio::spawn(wakeups::speak(Arc::clone(host)));
     tokio::spawn(wakeups::listen(Arc::clone(host)));
     host.tasks.spawn(sweep::sweep_forever(Arc::clone(host)));
@@ -311,7 +310,7 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<(), StoreError> {
     host.tasks.spawn(triggers::follow_forever(Arc::clone(host)));
     host.tasks.spawn(prompts::flush_forever(Arc::clone(host)));
     // Not among the tasks that a stop waits for: leases are renewed until the last of those has ended.
-    tokio::spawn(renew_forever(Arc::clone(host)));
+    tokio::spawn(leases::renew_forever(Arc::clone(host)));
     host.tasks.spawn(look_after_partitions(Arc::clone(host)));
     Ok(())
 }
@@ -328,84 +327,6 @@ pub(crate) async fn stop(host: &Host) {
         warn!("The last counts of prompts could not be written down");
     }
     host.stopped.cancel();
-}
-
-async fn claim_forever(host: Arc<Host>) {
-    let mut looks = tokio::time::interval(CLAIM_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = looks.tick() => look_for_messages(&host).await,
-            () = host.due.notified() => {}
-            () = host.stopping.cancelled() => return,
-        }
-        let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(&host)).take(CLAIM_BATCH as usize).collect();
-        if places.is_empty() {
-            continue;
-        }
-        let asked = Instant::now();
-        match host.store.claim_runs(host.lease(), places.len() as u32).await {
-            Ok(runs) => {
-                if runs.len() == places.len() {
-                    // There may be more.
-                    host.due.notify_one();
-                }
-                for run in runs {
-                    let Some(place) = places.pop() else { break };
-                    info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
-                    spawn(&host, place, run, asked, Interpreter::resume);
-                }
-            }
-            Err(error) => warn!("No runs can be claimed: {error}"),
-        }
-    }
-}
-
-/// Words between hosts may be lost; what was written down is not.
-async fn look_for_messages(host: &Host) {
-    let held: Vec<RunId> = host.held_runs().into_iter().map(|(run, _)| run).collect();
-    if held.is_empty() {
-        return;
-    }
-    match host.store.with_messages(&held).await {
-        Ok(told) => told.into_iter().for_each(|run| {
-            host.nudge(run);
-        }),
-        Err(error) => warn!("No messages can be looked for: {error}"),
-    }
-}
-
-async fn renew_forever(host: Arc<Host>) {
-    let lease = host.limits.lease;
-    let (renewal, margin) = (lease / RENEWALS_PER_LEASE, lease / MARGINS_PER_LEASE);
-    let mut renewals = tokio::time::interval(renewal);
-    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
-    loop {
-        tokio::select! {
-            _ = renewals.tick() => {}
-            () = host.stopped.cancelled() => return,
-        }
-        let held = host.held_runs();
-        if held.is_empty() {
-            last = Instant::now();
-            continue;
-        }
-        let asked = Instant::now();
-        let answer = timeout(margin, host.store.renew_leases(host.lease(), &held)).await;
-        match answer.unwrap_or(Err(StoreError::TimedOut)) {
-            Ok(renewed) => {
-                last = asked;
-                host.keep_only(&renewed.into_iter().collect(), &held, asked);
-            }
-            Err(error) => {
-                warn!("Leases cannot be renewed: {error}");
-                if last.elapsed() > lease - margin - renewal {
-                    host.keep_only(&HashMap::new(), &held, asked);
-                }
-            }
-        }
-    }
 }
 
 /// Loads what has become active, without keeping anybody waiting who looks for other changes: compiling may take minutes.
