@@ -41,6 +41,7 @@ pub(crate) struct Work {
     depth: i32,
     event_depth: i16,
     pub(crate) plugins: Arc<[Pin]>,
+    /// What an evaluator's expression and an agent's prompt see.
     pub(crate) scope: Scope,
 }
 
@@ -62,7 +63,11 @@ impl Work {
             traceparent: run.traceparent.clone(),
         };
         Self {
-            scope: state.scope_of(&call.visit.scope),
+            scope: match call.kind {
+                CallKind::Agent { .. } | CallKind::Evaluator { .. } => state.scope_of(&call.visit.scope),
+                // What they are given is in their input.
+                CallKind::Tool { .. } | CallKind::Child { .. } => Scope::default(),
+            },
             workflow: state.shared_workflow(),
             hold: hold.clone(),
             call,
@@ -117,10 +122,10 @@ pub(crate) async fn perform(host: Arc<Host>, work: Work) -> Attempt {
             debug!(run.id = %run_id, attempt, "The agent of step `{step_id}` of `{run_id}` works")
         }
         Ok(Answered::Turn(_)) => {
-            info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` goes on")
+            debug!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` goes on")
         }
         Ok(Answered::Done(..)) => {
-            info!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` succeeded")
+            debug!(run.id = %run_id, attempt, duration_ms, "Step `{step_id}` of `{run_id}` succeeded")
         }
         Err(error) => {
             info!(run.id = %run_id, attempt, duration_ms, code = %error.code, "Step `{step_id}` of `{run_id}` failed")

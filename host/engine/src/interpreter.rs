@@ -4,11 +4,10 @@ mod leaving;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use armilla_domain::event::told_by;
 use armilla_domain::journal::{Event, Failure, Visit};
-use armilla_domain::run::{Answered, Attempt, Call, CallKind, RunStatus, State};
+use armilla_domain::run::{Answered, Attempt, Call, CallKind, DECISIONS_PER_TURN_MAX, RunStatus, State};
 use armilla_domain::talk::RemoteTask;
 use armilla_store::{LeasedRun, StoreError};
 use chrono::{DateTime, Utc};
@@ -25,9 +24,6 @@ use crate::host::Host;
 use crate::pending::Pending;
 use crate::time::until;
 use crate::{APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, PARK_AFTER, RUN_JOURNAL_BYTES_MAX, SHUTDOWN_GRACE};
-
-/// A sleep that stands for "no instant": the loop wakes for something else long before.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Entries that may wait to be appended: a chain of decisions longer than this goes out in parts.
 const PENDING_ENTRIES_MAX: usize = 100;
@@ -60,7 +56,6 @@ enum Woken {
     Told,
     Due,
     AppendDue,
-    TooLate,
     Lost,
     Stopping,
     GraceOver,
@@ -160,14 +155,13 @@ impl Interpreter {
             match self.wake(grace).await {
                 Woken::Answered(attempt) => self.take(*attempt),
                 Woken::Told => self.is_told = true,
+                // Looked at in each turn.
                 Woken::Due => {}
                 Woken::AppendDue => {
                     if !self.append().await? {
                         return Ok(());
                     }
                 }
-                // Looked at in each turn.
-                Woken::TooLate => {}
                 Woken::Lost => return Ok(()),
                 Woken::Stopping => grace = Some(Instant::now() + SHUTDOWN_GRACE),
                 Woken::GraceOver => return self.release().await,
@@ -202,16 +196,14 @@ impl Interpreter {
                 return Ok(false);
             }
             let events = self.state.decide(&self.host.templates, now);
-            if events.is_empty() {
-                return Ok(true);
-            }
+            let is_all = events.len() < DECISIONS_PER_TURN_MAX;
             for event in events {
                 self.record(event);
             }
             if self.pending.len() >= PENDING_ENTRIES_MAX && !self.append().await? {
                 return Ok(false);
             }
-            if self.end_out_of_bounds() {
+            if is_all || self.end_out_of_bounds() {
                 return Ok(true);
             }
             tokio::task::yield_now().await;
@@ -265,14 +257,14 @@ impl Interpreter {
 
     /// Waits for whatever comes first.
     async fn wake(&mut self, grace: Option<Instant>) -> Woken {
-        let now = self.now();
         let begins = grace.is_none() && self.may_begin();
         let retry = self.owed().filter_map(|call| call.not_before).min().filter(|_| begins);
         let due = [retry, self.state.next_wake()].into_iter().flatten().min().filter(|_| begins);
-        let due = due.map_or(FAR, |due| until(now, due));
-        let too_late = self.state.deadline().map_or(FAR, |deadline| until(now, deadline));
-        let append = self.pending_since.map_or(Instant::now() + FAR, |since| since + APPEND_DELAY_MAX);
-        let grace_over = grace.unwrap_or_else(|| Instant::now() + FAR);
+        // What is too late is looked at in each turn.
+        let due = [due, self.state.deadline()].into_iter().flatten().min();
+        let (now, instant) = (self.now(), Instant::now());
+        let due = due.map(|due| instant + until(now, due));
+        let append = self.pending_since.map(|since| since + APPEND_DELAY_MAX);
         tokio::select! {
             biased;
             () = self.hold.lost.cancelled() => Woken::Lost,
@@ -283,10 +275,9 @@ impl Interpreter {
             },
             () = self.hold.nudged() => Woken::Told,
             () = self.host.stopping.cancelled(), if grace.is_none() => Woken::Stopping,
-            () = tokio::time::sleep(too_late) => Woken::TooLate,
-            () = tokio::time::sleep(due) => Woken::Due,
-            () = tokio::time::sleep_until(append) => Woken::AppendDue,
-            () = tokio::time::sleep_until(grace_over) => Woken::GraceOver,
+            () = sleep_until(due) => Woken::Due,
+            () = sleep_until(append) => Woken::AppendDue,
+            () = sleep_until(grace) => Woken::GraceOver,
         }
     }
 
@@ -395,6 +386,14 @@ impl Interpreter {
             }
         }
         Ok(held)
+    }
+}
+
+/// Sleeps for ever where there is no instant.
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -83,7 +83,11 @@ impl Engine {
         command: StartRun,
         bound: Duration,
     ) -> Result<StartedRun, CommandError> {
-        let asked = serde_json::json!([command.workflow, command.version, command.input]);
+        let asked = match command.idempotency_key {
+            Some(_) => serde_json::json!([command.workflow, command.version, command.input]),
+            // Nobody will ask whether it was the same.
+            None => Value::Null,
+        };
         self.start_asked(workspace, command, asked, bound).await
     }
 
@@ -111,8 +115,8 @@ impl Engine {
         let room = Arc::clone(&self.host.starts).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         // Before the run exists, so that no end is missed, however quick.
         let mut waiter = self.host.waiting.join(id);
-        let digest = digest_of(asked);
-        let idempotency = command.idempotency_key.clone().map(|key| (key, digest.clone()));
+        let idempotency = command.idempotency_key.clone().map(|key| (key, digest_of(asked)));
+        let digest = idempotency.as_ref().map(|(_, digest)| digest.clone());
         // In a task of its own: a caller that hangs up must not leave a run that is in the database and that nobody drives.
         let host = Arc::clone(&self.host);
         let begun = tokio::spawn(async move {
@@ -122,7 +126,7 @@ impl Engine {
         match begun.await.map_err(|_| CommandError::Panicked)?? {
             Begun::Started(view) => as_started = Some(*view),
             Begun::Exists => {}
-            Begun::Repeated { run, digest: known } if known == digest => {
+            Begun::Repeated { run, digest: known } if Some(&known) == digest.as_ref() => {
                 (id, waiter, is_repeat) = (run, self.host.waiting.join(run), true);
             }
             Begun::Repeated { run, .. } => return Err(CommandError::KeyReused(run)),

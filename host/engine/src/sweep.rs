@@ -48,6 +48,7 @@ async fn sweep(host: &Host) -> Result<(), StoreError> {
     let let_go = host.store.let_cancelled_runs_end().await?;
     host.wake(&let_go);
     prompts::tell_of_ended_overrides(host).await?;
+    host.store.close_rested_connections().await;
     Ok(())
 }
 

@@ -26,6 +26,8 @@ use crate::{CommandError, EventView};
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long two looks are apart at least, however much happens here: they must not take what runs need.
 const LOOK_REST: Duration = Duration::from_millis(25);
+/// The same where no workflow is started by events: the first one of all is started a little later for it.
+const LOOK_REST_UNFOLLOWED: Duration = Duration::from_millis(200);
 /// Events that one look goes through under one lock: some milliseconds of expressions.
 const EVENTS_AT_ONCE: u32 = 200;
 /// Definitions that one look asks about events before it looks at no further one: some milliseconds each, at worst.
@@ -51,10 +53,14 @@ pub(crate) async fn follow_forever(host: Arc<Host>) {
             _ = told.changed() => {}
             () = host.stopping.cancelled() => return,
         }
-        if let Err(error) = look(&host).await {
+        let is_followed = look(&host).await.unwrap_or_else(|error| {
             warn!("Events could not be followed: {error}");
+            true
+        });
+        tokio::select! {
+            () = tokio::time::sleep(if is_followed { LOOK_REST } else { LOOK_REST_UNFOLLOWED }) => {}
+            () = host.stopping.cancelled() => return,
         }
-        tokio::time::sleep(LOOK_REST).await;
     }
 }
 
@@ -62,8 +68,9 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
     host.store.remove_old_event_starts(STARTS_KEPT_DAYS, limit).await
 }
 
-async fn look(host: &Arc<Host>) -> Result<(), StoreError> {
-    let Some(horizon) = host.store.horizon_of_followed(EventConsumer::Triggers).await? else { return Ok(()) };
+/// Says whether anybody follows events to start runs by them.
+async fn look(host: &Arc<Host>) -> Result<bool, StoreError> {
+    let Some(horizon) = host.store.horizon_of_followed(EventConsumer::Triggers).await? else { return Ok(false) };
     for workspace in host.store.workspaces_to_follow(EventConsumer::Triggers, horizon).await? {
         match follow_up_to(host, workspace, horizon).await {
             Err(error) if error.is_unavailable() => return Err(error),
@@ -75,7 +82,7 @@ async fn look(host: &Arc<Host>) -> Result<(), StoreError> {
         }
     }
     while start_claimed(host).await? == STARTS_AT_ONCE as usize && !host.stopping.is_cancelled() {}
-    Ok(())
+    Ok(true)
 }
 
 async fn follow_up_to(host: &Host, workspace: WorkspaceId, horizon: i64) -> Result<(), StoreError> {

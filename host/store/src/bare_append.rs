@@ -106,7 +106,7 @@ impl Store {
             &events.data as &[&str],
             &events.depth,
         );
-        Ok(held.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(held).await
     }
 
     async fn end_one(&self, append: &Append, end: &RunEnd) -> Result<Vec<Uuid>, StoreError> {
@@ -160,7 +160,7 @@ impl Store {
             &events.data as &[&str],
             &events.depth,
         );
-        Ok(held.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(held).await
     }
 
     /// Postgres takes `held` for one row, whatever comes of it, and a join with it for two loops, one inside the other. What is asked
@@ -242,6 +242,6 @@ impl Store {
             &events.depth,
             &told_of(|append| append.workspace.uuid()),
         );
-        Ok(held.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(held).await
     }
 }

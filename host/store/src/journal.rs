@@ -344,7 +344,7 @@ impl Store {
             &events.depth,
             &of_approvals as &[Option<Uuid>],
         );
-        Ok(held.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(held).await
     }
 
     /// An append that found nothing to change may be the second try of one whose answer was lost.

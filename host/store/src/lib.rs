@@ -19,6 +19,7 @@ mod events;
 mod hooks;
 mod inbox;
 mod journal;
+mod kept;
 mod kv;
 mod leases;
 mod line;
@@ -51,6 +52,7 @@ pub use events::{EventPosition, EventRow, NewEvent};
 pub use hooks::{HOOK_CALLS_KEPT, HOOKS_PER_WORKSPACE_MAX, HookCallRow, HookRow, NewHookCall};
 pub use inbox::{INBOX_MAX, Told};
 pub use journal::{Append, Asked, Rows, RunEnd, Then};
+use kept::{KEPT_CONNECTIONS_MAX, Kept};
 pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
 pub use leases::{CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun};
 pub use line::Line;
@@ -105,13 +107,14 @@ const PARTITION_MONTHS_AHEAD: i32 = 3;
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    kept: Kept,
 }
 
 impl Store {
     /// A store on the server of `options`. Connects when first needed, and again after every loss.
     pub fn new(options: PgConnectOptions) -> Self {
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
+            .max_connections(CONNECTIONS_MAX - KEPT_CONNECTIONS_MAX)
             .acquire_timeout(CONNECTION_WAIT_MAX)
             // A question before every statement would double the round trips; after a rest it finds the connections that a
             // restart of the server has broken.
@@ -132,7 +135,7 @@ impl Store {
                 })
             })
             .connect_lazy_with(options.application_name("armilla"));
-        Self { pool }
+        Self { kept: Kept::new(pool.clone()), pool }
     }
 
     /// Brings the schema up to this program's version.
@@ -165,8 +168,14 @@ impl Store {
         Ok(())
     }
 
+    /// Closes connections that were kept for what is over. To be called from time to time.
+    pub async fn close_rested_connections(&self) {
+        self.kept.close_rested().await;
+    }
+
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
+        self.kept.close().await;
         self.pool.close().await;
     }
 }

@@ -111,7 +111,7 @@ impl Store {
             &events.kind as &[&str],
             &events.data as &[&str],
         );
-        Ok(made.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(made).await
     }
 
     async fn start_many(&self, runs: &[&PlainRun]) -> Result<Vec<Uuid>, StoreError> {
@@ -189,6 +189,6 @@ impl Store {
             &events.depth,
             &told_of(|run| run.workspace.uuid()),
         );
-        Ok(made.fetch_all(&self.pool).await?)
+        self.kept.fetch_ids(made).await
     }
 }

@@ -12,6 +12,8 @@ use crate::{Inner, LOOK_INTERVAL};
 
 /// How long two looks are apart at least, however much happens here: they must not take what runs need.
 const LOOK_REST: Duration = Duration::from_millis(5);
+/// The same where nobody follows any events: the first webhook of all hears of the first event a little later for it.
+const LOOK_REST_UNFOLLOWED: Duration = Duration::from_millis(100);
 /// Events that one transaction looks at.
 const EVENTS_AT_ONCE: u32 = 100;
 /// Filters that one transaction evaluates: some milliseconds at most for each, while nobody else may follow the workspace's events.
@@ -39,16 +41,23 @@ impl Inner {
             }
             let made = self.fan_out_once().await.unwrap_or_else(|error| {
                 warn!("Events could not be followed for webhooks: {error}");
-                0
+                Some(0)
             });
-            tokio::time::sleep(LOOK_REST).await;
-            wait = if made > 0 { LOOK_INTERVAL } else { looks.next().copied().unwrap_or(LOOK_INTERVAL) };
+            tokio::select! {
+                () = tokio::time::sleep(if made.is_some() { LOOK_REST } else { LOOK_REST_UNFOLLOWED }) => {}
+                () = self.tasks.stopping.cancelled() => return,
+            }
+            wait = if made.is_some_and(|made| made > 0) {
+                LOOK_INTERVAL
+            } else {
+                looks.next().copied().unwrap_or(LOOK_INTERVAL)
+            };
         }
     }
 
-    /// Looks at every event that nobody has looked at. Says how many deliveries were made of them.
-    pub(crate) async fn fan_out_once(&self) -> Result<u64, StoreError> {
-        let Some(horizon) = self.store.horizon_of_followed(EventConsumer::Webhooks).await? else { return Ok(0) };
+    /// Looks at every event that nobody has looked at. Says how many deliveries were made of them; `None` where nobody follows any.
+    pub(crate) async fn fan_out_once(&self) -> Result<Option<u64>, StoreError> {
+        let Some(horizon) = self.store.horizon_of_followed(EventConsumer::Webhooks).await? else { return Ok(None) };
         let mut made = 0;
         for workspace in self.store.workspaces_to_follow(EventConsumer::Webhooks, horizon).await? {
             for _ in 0..TURNS {
@@ -72,7 +81,7 @@ impl Inner {
                 }
             }
         }
-        Ok(made)
+        Ok(Some(made))
     }
 
     /// What comes of events: of as many of the first ones as may be looked at at once, and of one at least.

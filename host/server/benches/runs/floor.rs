@@ -1,11 +1,13 @@
 //! The floor: what one would write by hand, with Postgres and nothing else, to keep a run of five steps. No HTTP, no engine, no
 //! agents, no plugins.
 
+use std::sync::{Arc, Mutex};
+
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_engine::{Chance, Clock, SystemChance, SystemClock};
 use armilla_store::PgConnectOptions;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::server::Server;
@@ -13,7 +15,7 @@ use crate::server::Server;
 /// A run's first attempt at anything may be slow and make one commit more; the fewest of so many is what it takes.
 const SAMPLES: usize = 5;
 /// As many statements at once as calls are in flight in the middle contest; a server has half of that.
-const CONNECTIONS: u32 = 32;
+const CONNECTIONS: usize = 32;
 /// What an outcome weighs in the server's journal, about.
 const BODY: &str = r#"{"kind":"step.succeeded","attempt":1,"output":{"slug":"the-armillary-sphere-once-more"},"measured":{"durationMs":0,"inputBytes":40,"outputBytes":42,"answerer":{"kind":"plugin","name":"text","version":"0.1.0","digest":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}}"#;
 
@@ -36,25 +38,32 @@ const END: &str = "with held as (
     ), result as (insert into run_results (run_id, vars, output) select id, $3, 'null' from held)
     insert into journal (run_id, seq, at, kind, body) select id, $2 + 1, now(), 'run.succeeded', $3 from held";
 
-/// Bare SQL on the server's database.
+/// Bare SQL on the server's database. A run has a connection to itself, and hands it on as it is: nothing is sent but the statements.
 pub(crate) struct Floor {
-    pool: PgPool,
+    options: PgConnectOptions,
+    room: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
 impl Floor {
     pub(crate) fn new(options: PgConnectOptions) -> Self {
-        Self { pool: PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options) }
+        Self { options, room: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
+    }
+
+    async fn connect(options: &PgConnectOptions) -> PgConnection {
+        PgConnection::connect_with(options).await.unwrap()
     }
 
     /// How many commits the server makes for a run, at least.
     pub(crate) async fn commits_of(&self, server: &Server, workflow: WorkflowId) -> usize {
         let mut fewest = usize::MAX;
+        let mut connection = Self::connect(&self.options).await;
         for _ in 0..SAMPLES {
             let run = server.run_and_name(workflow).await;
             // The transaction that wrote a row is in the row.
             let commits: i64 = sqlx::query_scalar("select count(distinct xmin::text) from journal where run_id = $1")
                 .bind(run.uuid())
-                .fetch_one(&self.pool)
+                .fetch_one(&mut connection)
                 .await
                 .unwrap();
             fewest = fewest.min(commits as usize);
@@ -64,27 +73,32 @@ impl Floor {
 
     /// Keeps one run in so many commits: its beginning, its end, and a step for each one between them.
     pub(crate) fn run(&self, workflow: WorkflowId, commits: usize) -> impl Future<Output = ()> + Send + use<> {
-        let pool = self.pool.clone();
+        let (options, room, idle) = (self.options.clone(), Arc::clone(&self.room), Arc::clone(&self.idle));
         async move {
+            let _room = room.acquire().await.unwrap();
+            let rested = idle.lock().unwrap().pop();
+            let mut connection = match rested {
+                Some(connection) => connection,
+                None => Self::connect(&options).await,
+            };
             let now = SystemClock.now().timestamp_millis().unsigned_abs();
             let id = RunId::from_parts(now, SystemChance.bytes()).uuid();
             let workspace = WorkspaceId::DEFAULT.uuid();
             let begin =
                 sqlx::query(BEGIN).bind(id).bind(workspace).bind(workflow.uuid()).bind(Uuid::from_u128(1)).bind(BODY);
-            begin.execute(&pool).await.unwrap();
+            begin.execute(&mut connection).await.unwrap();
             for len in 1..commits as i32 - 1 {
-                sqlx::query(STEP).bind(id).bind(len).bind(BODY).execute(&pool).await.unwrap();
+                sqlx::query(STEP).bind(id).bind(len).bind(BODY).execute(&mut connection).await.unwrap();
             }
-            sqlx::query(END).bind(id).bind(commits as i32 - 1).bind(BODY).execute(&pool).await.unwrap();
+            let end = sqlx::query(END).bind(id).bind(commits as i32 - 1).bind(BODY);
+            end.execute(&mut connection).await.unwrap();
+            idle.lock().unwrap().push(connection);
         }
     }
 
     /// One of the server's settings, as it states it.
     pub(crate) async fn setting(&self, name: &str) -> String {
-        sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&self.pool).await.unwrap()
-    }
-
-    pub(crate) async fn close(self) {
-        self.pool.close().await;
+        let mut connection = Self::connect(&self.options).await;
+        sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&mut connection).await.unwrap()
     }
 }

@@ -88,7 +88,7 @@ async fn measure(args: &Args) {
         }
     }
     report::print(&contests, &machine::describe(&floor).await);
-    floor.close().await;
+    drop(floor);
     server.stop().await;
 }
 

@@ -88,7 +88,7 @@ impl Store {
             workspace.uuid(),
             id,
         );
-        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let Some(row) = self.kept.fetch_optional(row).await? else { return Ok(None) };
         let prompt = match (row.prompt_version, row.prompt_text, row.prompt_hash) {
             (Some(version), Some(system_prompt), Some(hash)) => {
                 Some(PromptForCall { version, system_prompt, model: row.prompt_model, hash })
