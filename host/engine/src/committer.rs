@@ -1,8 +1,9 @@
-//! Makes beginnings and outcomes durable: one statement for all that wait, so that many runs share a flush.
+//! Makes beginnings and outcomes durable: one statement for all that wait, so that many runs share a flush. What comes while nothing is
+//! under way is written where it comes from, without the way to another task and back.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use armilla_domain::id::RunId;
@@ -17,6 +18,8 @@ const STATEMENTS_AT_ONCE: usize = 4;
 const WORTH_ANOTHER: usize = 16;
 /// How long they wait for that at most: a statement that waits for a lock, or for a connection that is gone, must not keep the others.
 const GATHERED_FOR_MAX: Duration = Duration::from_millis(10);
+/// How long a statement may take before it is given up: a network that swallows packets gives no answer at all.
+const STATEMENT_MAX: Duration = Duration::from_secs(15);
 /// Appends, or beginnings, of one statement: beyond this a statement takes longer than what it saves.
 const PER_STATEMENT_MAX: usize = 256;
 /// Those that may wait in line: each belongs to a run that is driven here.
@@ -65,6 +68,8 @@ pub(crate) struct Committer<T> {
 /// What waits to be written.
 struct Line<T> {
     waiting: Mutex<mpsc::Receiver<Request<T>>>,
+    /// Whether some of what waits is in the hands of a task that will write it.
+    is_gathered: AtomicBool,
     /// Statements under way.
     under_way: AtomicUsize,
     /// One of them has ended.
@@ -72,12 +77,22 @@ struct Line<T> {
 }
 
 impl<T> Line<T> {
+    fn of(waiting: mpsc::Receiver<Request<T>>, under_way: usize) -> Self {
+        Self {
+            waiting: Mutex::new(waiting),
+            is_gathered: AtomicBool::new(false),
+            under_way: AtomicUsize::new(under_way),
+            ended: Notify::new(),
+        }
+    }
+
     /// Takes what waits as soon as no statement is under way, or there is enough of it to be worth another one beside those; nothing
     /// where nothing comes any more.
     async fn gather(&self) -> Vec<Request<T>> {
         let mut gathered = Vec::new();
         let mut waiting = self.waiting.lock().await;
         waiting.recv_many(&mut gathered, PER_STATEMENT_MAX).await;
+        self.is_gathered.store(true, Ordering::Relaxed);
         let mut patience = pin!(tokio::time::sleep(GATHERED_FOR_MAX));
         while gathered.len() < WORTH_ANOTHER && self.under_way.load(Ordering::Relaxed) > 0 {
             let room = PER_STATEMENT_MAX - gathered.len();
@@ -90,20 +105,33 @@ impl<T> Line<T> {
             }
         }
         self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.is_gathered.store(false, Ordering::Relaxed);
         gathered
     }
 
-    fn end(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.ended.notify_one();
+    /// Begins a statement of one alone, where none is under way and nobody waits. Whoever comes meanwhile waits for its end.
+    fn begin_alone(&self, waiting: &mpsc::Sender<Request<T>>) -> Option<UnderWay<'_, T>> {
+        let is_first = waiting.capacity() == LINE_MAX
+            && !self.is_gathered.load(Ordering::Relaxed)
+            && self.under_way.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        is_first.then(|| UnderWay(self))
+    }
+}
+
+/// A statement under way. It ends however whoever began it goes on.
+struct UnderWay<'a, T>(&'a Line<T>);
+
+impl<T> Drop for UnderWay<'_, T> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.notify_one();
     }
 }
 
 impl<T: Durable> Committer<T> {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(LINE_MAX);
-        let line = Line { waiting: Mutex::new(receiver), under_way: AtomicUsize::new(0), ended: Notify::new() };
-        Self { sender, line: Arc::new(line) }
+        Self { sender, line: Arc::new(Line::of(receiver, 0)) }
     }
 
     /// Begins to write, until `stopped`.
@@ -114,7 +142,10 @@ impl<T: Durable> Committer<T> {
     }
 
     /// Whether it took place.
-    pub(crate) async fn write(&self, what: Arc<T>) -> Result<bool, StoreError> {
+    pub(crate) async fn write(&self, store: &Store, what: Arc<T>) -> Result<bool, StoreError> {
+        if let Some(_under_way) = self.line.begin_alone(&self.sender) {
+            return Ok(in_time(T::write(store, &[&what])).await?.first() == Some(&true));
+        }
         let (answer, answered) = oneshot::channel();
         self.sender.send(Request { what, answer }).await.map_err(|_| StoreError::TimedOut)?;
         answered.await.unwrap_or(Err(StoreError::TimedOut))
@@ -130,16 +161,20 @@ async fn write_forever<T: Durable>(store: Store, line: Arc<Line<T>>, stopped: Ca
         if requests.is_empty() {
             return;
         }
+        let _under_way = UnderWay(&line);
         // Who lock several rows at once do so in one order.
         requests.sort_unstable_by_key(|request| request.what.run());
         write(&store, requests).await;
-        line.end();
     }
+}
+
+async fn in_time<T>(statement: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(STATEMENT_MAX, statement).await.unwrap_or(Err(StoreError::TimedOut))
 }
 
 async fn write<T: Durable>(store: &Store, requests: Vec<Request<T>>) {
     let all: Vec<&T> = requests.iter().map(|request| &*request.what).collect();
-    match T::write(store, &all).await {
+    match in_time(T::write(store, &all)).await {
         Ok(outcomes) => {
             for (request, outcome) in requests.into_iter().zip(outcomes) {
                 // Who does not wait any more has let the run go.
@@ -149,7 +184,8 @@ async fn write<T: Durable>(store: &Store, requests: Vec<Request<T>>) {
         // One that the database refuses must not take the others with it.
         Err(error) if requests.len() > 1 && !error.is_unavailable() => {
             for request in requests {
-                let outcome = T::write(store, &[&request.what]).await.map(|outcomes| outcomes.first() == Some(&true));
+                let outcome =
+                    in_time(T::write(store, &[&request.what])).await.map(|outcomes| outcomes.first() == Some(&true));
                 let _ = request.answer.send(outcome);
             }
         }
@@ -175,8 +211,7 @@ mod tests {
         for _ in 0..waiting {
             assert!(sender.try_send(request()).is_ok());
         }
-        let under_way = AtomicUsize::new(under_way);
-        (sender, Line { waiting: Mutex::new(receiver), under_way, ended: Notify::new() })
+        (sender, Line::of(receiver, under_way))
     }
 
     fn request() -> Request<()> {
@@ -199,11 +234,27 @@ mod tests {
         let others = async {
             assert!(sender.try_send(request()).is_ok());
             tokio::task::yield_now().await;
-            line.end();
+            drop(UnderWay(&line));
         };
         let (gathered, ()) = tokio::join!(line.gather(), others);
         assert_eq!((gathered.len(), began.elapsed()), (2, Duration::ZERO));
         assert_eq!(line.under_way.load(Ordering::Relaxed), 1, "the one that begins with them");
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_nothing_is_under_way_is_written_at_once_and_overtakes_nobody() {
+        let (sender, line) = line(0, 0);
+        let alone = line.begin_alone(&sender);
+        assert!(alone.is_some());
+        assert!(line.begin_alone(&sender).is_none(), "beside a statement under way");
+        assert!(sender.try_send(request()).is_ok());
+        let mut gathering = Box::pin(line.gather());
+        assert!(futures::poll!(&mut gathering).is_pending());
+        drop(alone);
+        assert!(line.begin_alone(&sender).is_none(), "before those who wait");
+        assert_eq!(gathering.await.len(), 1);
+        drop(UnderWay(&line));
+        assert!(line.begin_alone(&sender).is_some());
     }
 
     #[tokio::test(start_paused = true)]

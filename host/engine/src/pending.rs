@@ -11,14 +11,11 @@ use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
 use armilla_store::{Append, Asked, LeasedRun, NewEvent, Rows, RunEnd, StoreError, Then};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tokio::time::timeout;
 use tracing::warn;
 
 use crate::host::Host;
 use crate::interpreter::status_of_waiting;
 
-/// How long one append may take before it is made again: a network that swallows packets gives no answer at all.
-const APPEND_MAX: Duration = Duration::from_secs(15);
 /// The first wait after a statement that met an absent database; it doubles up to [`RETRY_DELAY_MAX`].
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The longest such wait: a database that is back is noticed within it.
@@ -136,8 +133,7 @@ impl Pending {
         let told: Vec<RunId> = told.into_iter().chain(append.abandoned.iter().copied()).collect();
         let mut delay = RETRY_DELAY;
         let held = loop {
-            let written = timeout(APPEND_MAX, host.committer.write(Arc::clone(&append))).await;
-            match written.unwrap_or(Err(StoreError::TimedOut)) {
+            match host.committer.write(&host.store, Arc::clone(&append)).await {
                 Err(error) if error.is_unavailable() => {
                     warn!(run.id = %self.run, delay_ms = delay.as_millis() as u64, "The journal of `{}` waits: {error}", self.run);
                     tokio::time::sleep(delay).await;
@@ -250,5 +246,5 @@ pub(crate) async fn pause(host: &Host, run: &LeasedRun, entry: Entry) -> Result<
         approvals: None,
         events: Vec::new(),
     };
-    host.committer.write(Arc::new(append)).await
+    host.committer.write(&host.store, Arc::new(append)).await
 }

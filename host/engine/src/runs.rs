@@ -274,7 +274,7 @@ async fn try_begin(
             event_depth: beginner.event_depth,
             events,
         };
-        if !host.starter.write(Arc::new(plain)).await? {
+        if !host.starter.write(&host.store, Arc::new(plain)).await? {
             return Ok(None);
         }
     } else {
