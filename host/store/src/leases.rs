@@ -158,21 +158,47 @@ impl Store {
         Ok(claimed.fetch_all(&self.pool).await?.into_iter().map(LeasedRun::from).collect())
     }
 
+    /// In how long the next run is due that is not yet, where that is within `within`. Leases that end are among it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn next_due_within(&self, within: Duration) -> Result<Option<Duration>, StoreError> {
+        let next = sqlx::query_scalar!(
+            r#"with recursive spaces as (
+                (select workspace_id from runs where due_at is not null order by workspace_id limit 1)
+                union all
+                select (select r.workspace_id from runs r where r.due_at is not null and r.workspace_id > s.workspace_id
+                    order by r.workspace_id limit 1)
+                from spaces s where s.workspace_id is not null
+            )
+            select extract(epoch from min(next.due_at) - now())::float8 from spaces s cross join lateral (
+                select r.due_at from runs r
+                where r.workspace_id = s.workspace_id and r.due_at > now() and r.due_at <= now() + make_interval(secs => $1)
+                order by r.due_at limit 1
+            ) next"#,
+            within.as_secs_f64(),
+        );
+        let next = next.fetch_one(&self.pool).await?;
+        Ok(next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+    }
+
     /// Renews the leases of the runs that a host drives, in one statement, and says which of them it still holds. A run that is
     /// not named is nobody's as soon as its lease runs out, whoever took it.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn renew_leases(&self, lease: Lease, driven: &[(RunId, i64)]) -> Result<Vec<(RunId, i64)>, StoreError> {
-        let mut driven = driven.to_vec();
-        // In one order for all who lock several runs at once.
-        driven.sort_unstable();
         let (runs, epochs): (Vec<Uuid>, Vec<i64>) = driven.iter().map(|(run, epoch)| (run.uuid(), *epoch)).unzip();
         let renewed = sqlx::query!(
-            "update runs set due_at = now() + make_interval(secs => $2)
-            from unnest($3::uuid[], $4::bigint[]) as driven(id, epoch)
-            where runs.id = driven.id and runs.lease_epoch = driven.epoch and runs.lease_owner = $1
-                and runs.due_at > now() and runs.finished_at is null
+            // Locked before they are changed, and in one order with those who append to several: which one Postgres would come by first
+            // depends on how it finds them.
+            "with driven as (
+                select r.id from unnest($3::uuid[], $4::bigint[]) as d(id, epoch) join runs r on r.id = d.id
+                where r.lease_epoch = d.epoch and r.lease_owner = $1 and r.due_at > now() and r.finished_at is null
+                order by r.id for no key update of r
+            )
+            update runs set due_at = now() + make_interval(secs => $2)
+            from driven where runs.id = driven.id
             returning runs.id, runs.lease_epoch",
             lease.owner,
             lease.duration.as_secs_f64(),

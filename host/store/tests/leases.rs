@@ -14,7 +14,7 @@ use armilla_store::{
     RunEnd, Started, Store, Then, Told,
 };
 use armilla_testkit::db::TestDatabase;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -296,4 +296,48 @@ async fn appends_find_their_runs_by_the_primary_key_alone_however_few_go_on() {
     let used = "select indexrelname::text from pg_stat_user_indexes where relname = 'runs' and idx_scan > 0";
     let used: Vec<String> = sqlx::query_scalar(used).fetch_all(&mut connection).await.unwrap();
     assert_eq!(used, ["runs_pkey"]);
+}
+
+#[tokio::test]
+async fn it_is_known_in_how_long_the_next_run_is_due_where_that_is_soon() {
+    let bench = Bench::new().await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let mut connection = PgConnection::connect_with(&bench.database.connect_options()).await.unwrap();
+    let now: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(bench.store.next_due_within(minutes(60)).await.unwrap(), None);
+    let nap = |run, minutes| Append {
+        then: Then::LetGo { status: RunStatus::Waiting, due_at: Some(now + chrono::Duration::minutes(minutes)) },
+        ..end_of(run, 1, 1, json!(null))
+    };
+    for (chance, minutes) in [(1, 20), (2, 10), (3, -10)] {
+        assert!(bench.append(nap(bench.start(chance, Some(host(1))).await, minutes)).await);
+    }
+    let next = bench.store.next_due_within(minutes(60)).await.unwrap().unwrap();
+    assert!((minutes(9)..=minutes(10)).contains(&next), "{next:?}: what is due already is for a claim");
+    assert_eq!(bench.store.next_due_within(minutes(5)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn renewals_and_appends_of_many_runs_wait_for_each_other_in_no_circle() {
+    const ROUNDS: i32 = 20;
+    let bench = Bench::new().await;
+    // They lie in the table the other way round than their ids say.
+    let mut runs = Vec::new();
+    for chance in (0..150).rev() {
+        runs.push((bench.start(chance, Some(host(1))).await, 1));
+    }
+    let mut ordered = runs.clone();
+    ordered.sort_unstable();
+    for round in 0..ROUNDS {
+        let go_on = |(run, epoch): &(RunId, i64)| Append {
+            entries: rows([Event::RunResumed { by: "ada".into() }]),
+            then: Then::GoOn { status: RunStatus::Running },
+            ..end_of(*run, *epoch, 1 + round, json!(null))
+        };
+        let appends: Vec<Append> = ordered.iter().map(go_on).collect();
+        let appends: Vec<&Append> = appends.iter().collect();
+        let (renewed, appended) =
+            tokio::join!(bench.store.renew_leases(lease_of(host(1)), &runs), bench.store.append(&appends));
+        assert_eq!((renewed.unwrap().len(), appended.unwrap()), (runs.len(), vec![true; runs.len()]));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use armilla_domain::id::RunId;
 use armilla_store::StoreError;
@@ -12,38 +13,72 @@ use super::{Host, MARGINS_PER_LEASE, Place, spawn};
 use crate::interpreter::Interpreter;
 use crate::{CLAIM_BATCH, CLAIM_INTERVAL};
 
+/// How long two looks for what is due are apart that only its instant leads to.
+const CLAIM_REST: Duration = Duration::from_millis(10);
+/// What two readings of clocks may differ by that tell milliseconds.
+const CLOCK_TICK: Duration = Duration::from_millis(1);
 /// This part of a lease is what its renewal waits: often enough to fail twice.
 const RENEWALS_PER_LEASE: u32 = 3;
 
-/// Takes up what is due, when there may be something and every half second.
+/// Takes up what is due: when there may be something, at the instant when the next run is, and every half second.
 pub(super) async fn claim_forever(host: Arc<Host>) {
     let mut looks = tokio::time::interval(CLAIM_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_due = None;
     loop {
-        tokio::select! {
-            _ = looks.tick() => look_for_messages(&host).await,
-            () = host.due.notified() => {}
-            () = host.stopping.cancelled() => return,
-        }
-        let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(&host)).take(CLAIM_BATCH as usize).collect();
-        if places.is_empty() {
-            continue;
-        }
-        let asked = Instant::now();
-        match host.store.claim_runs(host.lease(), places.len() as u32).await {
-            Ok(runs) => {
-                if runs.len() == places.len() {
-                    // There may be more.
-                    host.due.notify_one();
-                }
-                for run in runs {
-                    let Some(place) = places.pop() else { break };
-                    info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
-                    spawn(&host, place, run, asked, Interpreter::resume);
-                }
+        let asks = tokio::select! {
+            _ = looks.tick() => {
+                look_for_messages(&host).await;
+                true
             }
-            Err(error) => warn!("No runs can be claimed: {error}"),
+            () = at(next_due) => true,
+            () = host.due.notified() => false,
+            () = host.stopping.cancelled() => return,
+        };
+        claim(&host).await;
+        if asks {
+            next_due = look_for_the_next(&host).await;
         }
+    }
+}
+
+async fn claim(host: &Arc<Host>) {
+    let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(host)).take(CLAIM_BATCH as usize).collect();
+    if places.is_empty() {
+        return;
+    }
+    let asked = Instant::now();
+    match host.store.claim_runs(host.lease(), places.len() as u32).await {
+        Ok(runs) => {
+            if runs.len() == places.len() {
+                // There may be more.
+                host.due.notify_one();
+            }
+            for run in runs {
+                let Some(place) = places.pop() else { break };
+                info!(run.id = %run.id, epoch = run.epoch, "Run `{}` is taken up", run.id);
+                spawn(host, place, run, asked, Interpreter::resume);
+            }
+        }
+        Err(error) => warn!("No runs can be claimed: {error}"),
+    }
+}
+
+/// When the next run is due, where that is before the next look anyway.
+async fn look_for_the_next(host: &Host) -> Option<Instant> {
+    // A moment later, so that the database's clock agrees; and not at once again, where one is due at every moment.
+    let at = |within: Duration| Instant::now() + (within + CLOCK_TICK).max(CLAIM_REST);
+    match host.store.next_due_within(CLAIM_INTERVAL).await {
+        Ok(within) => within.map(at),
+        // The next look tells.
+        Err(_) => None,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
