@@ -11,6 +11,7 @@ use utoipa::openapi::{Content, OpenApi as OpenApiDocument, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemBody};
+use crate::request::once;
 
 const BEARER: &str = "bearer";
 
@@ -67,6 +68,9 @@ pub(crate) enum Access {
 
 /// Adds to each operation what the layers in front of it answer, and whether it needs a token.
 pub(crate) fn complete(document: &mut OpenApiDocument, access: Access) {
+    if access == Access::Bearer {
+        document.paths.paths.values_mut().filter_map(|item| item.post.as_mut()).for_each(once::describe);
+    }
     let operations = document.paths.paths.iter_mut();
     for (path, operation) in operations.flat_map(|(path, item)| operations_mut(item).map(move |one| (path, one))) {
         let security = match access {

@@ -3,6 +3,7 @@
 mod body;
 mod idempotency;
 mod if_match;
+pub(crate) mod once;
 mod path;
 mod query;
 mod unread;

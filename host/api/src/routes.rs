@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use crate::auth::authenticate;
 use crate::openapi::{self, Access, ApiDoc, Document};
 use crate::problem::{self, Code, Problem};
+use crate::request::once::{OncePaths, answer_once};
 use crate::request::{QueryNames, bound_duration, identify, panicked, read_what_is_left, refuse_unknown_queries};
 use crate::state::ApiState;
 use crate::{
@@ -152,8 +153,10 @@ pub fn router(state: ApiState) -> Router {
 fn serve(public: Router<ApiState>, protected: Router<ApiState>, state: ApiState) -> Router {
     let document = document();
     let names = QueryNames::of(&document);
+    let once = (state.clone(), OncePaths::of(&document));
     // Who may not ask is told that first. An inbound hook takes what its sender likes, and is public.
     let protected = protected
+        .route_layer(from_fn_with_state(once, answer_once))
         .route_layer(from_fn_with_state(names, refuse_unknown_queries))
         .route_layer(from_fn_with_state(state.clone(), authenticate));
     public

@@ -28,6 +28,7 @@ mod pipelines;
 mod plugins;
 mod prompts;
 mod reader;
+mod repeats;
 mod runs;
 mod schedules;
 mod shared_reads;
@@ -86,6 +87,7 @@ pub use prompts::{
     RenderedPrompt, RevisePromptTemplate,
 };
 pub use reader::{RunEventView, RunView};
+pub use repeats::Repeat;
 pub use runs::{IDEMPOTENCY_KEY_CHARS_MAX, StartRun, StartedRun};
 pub use schedules::{Backfill, Backfilled, NewSchedule, OccurrenceView, ScheduleError, ScheduleView};
 pub use testing::{

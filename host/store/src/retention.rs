@@ -70,10 +70,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn forget_idempotency_keys(&self) -> Result<u64, StoreError> {
-        let done = sqlx::query!(
+        let of_runs = sqlx::query!(
             "delete from idempotency_keys where created_at < now() - make_interval(hours => $1)",
             IDEMPOTENCY_HOURS
         );
-        Ok(done.execute(&self.pool).await?.rows_affected())
+        let others = sqlx::query!(
+            "delete from idempotent_requests where created_at < now() - make_interval(hours => $1)",
+            IDEMPOTENCY_HOURS
+        );
+        let of_runs = of_runs.execute(&self.pool).await?.rows_affected();
+        Ok(of_runs + others.execute(&self.pool).await?.rows_affected())
     }
 }

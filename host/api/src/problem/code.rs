@@ -89,6 +89,7 @@ codes! {
     RunTooManyMessages, "run.too_many_messages", TOO_MANY_REQUESTS, "Too many messages wait for the run already.";
     RunConcurrencyLimit, "run.concurrency_limit", TOO_MANY_REQUESTS, "As many runs go on as the workflow allows.";
     IdempotencyKeyReused, "idempotency.key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request.";
+    IdempotencyUnsettled, "idempotency.unsettled", CONFLICT, "It is not known what became of the first request with this key.";
     ScheduleNotFound, "schedule.not_found", NOT_FOUND, "There is no such schedule.";
     ScheduleInvalid, "schedule.invalid", UNPROCESSABLE_ENTITY, "The schedule has faults.";
     ScheduleTooMany, "schedule.too_many", CONFLICT, "The workspace has as many schedules as it may.";

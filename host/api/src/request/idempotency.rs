@@ -25,7 +25,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = NAMES.into_iter().flat_map(|name| headers.get_all(name));
     let Some(first) = values.next() else { return Ok(None) };
     // Both spellings with one value are one key.

@@ -42,6 +42,7 @@ mod process;
 mod prompts;
 mod recorded;
 mod refused_early;
+mod repeated_requests;
 mod retry;
 mod schedules;
 mod signals;
