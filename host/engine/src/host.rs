@@ -237,6 +237,10 @@ impl Host {
         }
     }
 
+    pub(crate) fn runs_driven(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn held_runs(&self) -> Vec<(RunId, i64)> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.iter().map(|(run, (epoch, _))| (*run, *epoch)).collect()

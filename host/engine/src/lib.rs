@@ -212,6 +212,11 @@ impl Engine {
         self.host.told.subscribe()
     }
 
+    /// How many runs this host drives at the moment. Those that wait are not among them.
+    pub fn runs_driven(&self) -> usize {
+        self.host.runs_driven()
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.host.store

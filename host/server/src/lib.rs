@@ -6,6 +6,7 @@ pub mod command;
 mod demo;
 mod keys;
 mod logging;
+mod memory;
 mod migrate;
 mod plugin;
 mod serve;

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::keys::KeyError;
+use crate::memory;
 use crate::settings::Settings;
 use crate::signals::Ending;
 use crate::transform::EngineTools;
@@ -212,6 +213,7 @@ async fn serve_on(
     let served = tokio::select! {
         served = serving => served,
         () = stopping => Ok(()),
+        () = memory::give_back_while_resting(engine.clone()) => Ok(()),
     };
     engine.stop().await;
     webhooks.stop().await;
