@@ -183,10 +183,15 @@ async fn write<T: Durable>(store: &Store, requests: Vec<Request<T>>) {
         }
         // One that the database refuses must not take the others with it.
         Err(error) if requests.len() > 1 && !error.is_unavailable() => {
+            let mut is_away = false;
             for request in requests {
-                let outcome =
-                    in_time(T::write(store, &[&request.what])).await.map(|outcomes| outcomes.first() == Some(&true));
-                let _ = request.answer.send(outcome);
+                let outcome = match is_away {
+                    // None of the others would fare better, and each would wait as long.
+                    true => Err(StoreError::TimedOut),
+                    false => in_time(T::write(store, &[&request.what])).await,
+                };
+                is_away = outcome.as_ref().is_err_and(StoreError::is_unavailable);
+                let _ = request.answer.send(outcome.map(|outcomes| outcomes.first() == Some(&true)));
             }
         }
         Err(error) => {

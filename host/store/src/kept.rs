@@ -14,8 +14,12 @@ use uuid::Uuid;
 
 use crate::{CONNECTION_WAIT_MAX, IDLE_UNTESTED_MAX, StoreError};
 
-/// Connections that are kept: as many statements as the engine has under way at once while it writes outcomes.
-pub(crate) const KEPT_CONNECTIONS_MAX: u32 = 4;
+/// Connections that are kept: more statements of this kind at once only take the processor from each other.
+pub(crate) const KEPT_CONNECTIONS_MAX: u32 = 6;
+/// How long a statement may take before it is given up, here and by the server: a network that swallows packets gives no answer at all, and
+/// a server that nobody listens to must not go on.
+const STATEMENT_MAX: Duration = Duration::from_secs(15);
+const STATEMENT_TIMEOUT: &str = "set statement_timeout = '15s'";
 /// How long one is kept that nobody needs.
 const RESTED_MAX: Duration = Duration::from_secs(60);
 /// How long one is kept at all: what the server remembers for a connection grows with what it was asked.
@@ -70,7 +74,7 @@ impl Kept {
         let room = room.ok().and_then(Result::ok).ok_or(StoreError::TimedOut)?;
         let (connection, opened) = match self.take_rested().await {
             Some(rested) => rested,
-            None => (self.pool.acquire().await?.detach(), Instant::now()),
+            None => (self.open().await?, Instant::now()),
         };
         let doubt = Doubt { resting: Arc::clone(&self.resting), went_well: false };
         Ok(KeptConnection { connection, opened, doubt, _room: room })
@@ -82,7 +86,7 @@ impl Kept {
         statement: QueryScalar<'_, Postgres, Uuid, PgArguments>,
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut connection = self.connection().await?;
-        let ids = statement.fetch_all(&mut *connection).await?;
+        let ids = in_time(statement.fetch_all(&mut *connection)).await?;
         connection.done();
         Ok(ids)
     }
@@ -97,9 +101,15 @@ impl Kept {
         T: Send + Unpin,
     {
         let mut connection = self.connection().await?;
-        let row = statement.fetch_optional(&mut *connection).await?;
+        let row = in_time(statement.fetch_optional(&mut *connection)).await?;
         connection.done();
         Ok(row)
+    }
+
+    async fn open(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.pool.acquire().await?.detach();
+        in_time(sqlx::raw_sql(STATEMENT_TIMEOUT).execute(&mut connection)).await?;
+        Ok(connection)
     }
 
     async fn take_rested(&self) -> Option<(PgConnection, Instant)> {
@@ -131,6 +141,10 @@ impl Kept {
         let all = std::mem::take(&mut lock(&self.resting).connections);
         close(all).await;
     }
+}
+
+async fn in_time<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    Ok(timeout(STATEMENT_MAX, statement).await.map_err(|_| StoreError::TimedOut)??)
 }
 
 fn lock(resting: &Mutex<Resting>) -> MutexGuard<'_, Resting> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use armilla_domain::id::WorkspaceId;
 use armilla_engine::{Engine, Repeat};
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -30,8 +30,12 @@ use crate::state::ApiState;
 
 const HEADER: &str = "Idempotency-Key";
 
-/// In bytes, of an answer that is kept: the longest is a test of a workflow that tells all that happened.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// In bytes, of an answer that is kept: the longest is a definition that was sent, or an output of a tool, with what belongs to it. What is
+/// longer is sent, and not kept.
+const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Operations that do nothing, so that nothing is done twice.
+const WITHOUT_EFFECT: [&str; 3] = ["validateWorkflow", "testWorkflow", "renderPromptTemplate"];
 
 /// The operations whose repeated requests are answered here, by their path.
 #[derive(Debug, Clone)]
@@ -52,7 +56,8 @@ pub(crate) fn describe(operation: &mut Operation) {
         // The document refers to none.
         Some(RefOr::Ref(_)) | None => true,
     };
-    if parameter(operation).is_none() && takes_json {
+    let does_nothing = operation.operation_id.as_deref().is_some_and(|id| WITHOUT_EFFECT.contains(&id));
+    if parameter(operation).is_none() && takes_json && !does_nothing {
         operation.parameters.get_or_insert_default().push(RefOr::T(ours()));
     }
 }
@@ -112,68 +117,104 @@ pub(crate) async fn answer_once(
             Bytes::from(asked.to_string())
         },
     );
-    let role = caller.role.as_str();
     let target = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |target| target.as_str());
-    let digest = digest_of(&[caller.subject.as_bytes(), role.as_bytes(), target.as_bytes(), &asked]);
-    match state.engine.begin_request(caller.workspace, &key, &digest).await? {
-        Repeat::First => {}
-        Repeat::Answered(answer) => return replayed(&answer),
-        Repeat::Unsettled => {
-            let detail = "A request with this idempotency key is worked on, or ended without an answer: whether it took place is not \
-                known then. Ask again in a moment; if that does not help, look for what it was to do, and use another key.";
-            return Err(Problem::new(Code::IdempotencyUnsettled, detail));
-        }
-        Repeat::Other => {
-            let detail = "This idempotency key was used for another request, or by another caller.";
-            return Err(Problem::new(Code::IdempotencyKeyReused, detail));
-        }
-    }
+    let once = Once {
+        engine: state.engine.clone(),
+        workspace: caller.workspace,
+        // Each caller's keys are their own.
+        key: digest_of(&[caller.subject.as_bytes(), caller.role.as_str().as_bytes(), key.as_bytes()]),
+        digest: digest_of(&[target.as_bytes(), &asked]),
+    };
     let request = Request::from_parts(parts, Body::from(bytes));
-    // In a task of its own: a caller that hangs up must not leave what was done without its answer.
-    let work = carry_out(state.engine.clone(), caller.workspace, key, request, next).instrument(Span::current());
+    // In a task of its own: a caller that hangs up must not leave a key without its request, or what was done without its answer.
+    let work = once.answer(request, next).instrument(Span::current());
     tokio::spawn(work).await.unwrap_or_else(|_| Err(Problem::internal_without_cause()))
 }
 
-async fn carry_out(
+/// A request with a key.
+struct Once {
     engine: Engine,
     workspace: WorkspaceId,
     key: String,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let response = next.run(request).await;
-    if !response.status().is_success() {
-        if did_nothing(&response)
-            && let Err(error) = engine.give_key_back(workspace, &key).await
-        {
-            warn!("An idempotency key whose request did nothing could not be given back: {error}");
-        }
-        return Ok(response);
-    }
-    let (parts, body) = response.into_parts();
-    let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|error| Problem::internal(&error))?;
-    let text = |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
-    let kept = Kept {
-        status: parts.status.as_u16(),
-        headers: parts.headers.iter().filter_map(text).collect(),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    };
-    // Strings and numbers always serialise.
-    let kept = serde_json::to_string(&kept).unwrap_or_default();
-    if let Err(error) = engine.keep_answer(workspace, &key, &kept).await {
-        warn!("An answer could not be kept for those who repeat its request: {error}");
-    }
-    Ok(Response::from_parts(parts, Body::from(body)))
+    digest: String,
 }
 
-/// Whether a request that failed is known to have done nothing. A server that failed, or whose database went away, may have done it.
-fn did_nothing(response: &Response) -> bool {
+/// What becomes of the key of a request that was answered.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    /// The answer is given again to whoever repeats the request.
+    Keep,
+    /// It did nothing, and may be made again.
+    GiveBack,
+    /// It may have done something, and must not do it again.
+    Nothing,
+}
+
+impl Once {
+    async fn answer(self, request: Request, next: Next) -> Result<Response, Problem> {
+        match self.engine.begin_request(self.workspace, &self.key, &self.digest).await? {
+            Repeat::First => Ok(self.carry_out(request, next).await),
+            Repeat::Answered(answer) => replayed(&answer),
+            Repeat::Unsettled => {
+                let detail = "A request with this idempotency key is worked on, or ended without an answer that is known: whether it took \
+                    place is not known then. Ask again in a moment; if that does not help, look for what it was to do, and use another key.";
+                Err(Problem::new(Code::IdempotencyUnsettled, detail))
+            }
+            Repeat::Other => {
+                Err(Problem::new(Code::IdempotencyKeyReused, "This idempotency key was used for another request."))
+            }
+        }
+    }
+
+    async fn carry_out(&self, request: Request, next: Next) -> Response {
+        let response = next.run(request).await;
+        let settled = match then(&response) {
+            Then::Keep => return self.keep(response).await,
+            Then::GiveBack => self.engine.give_key_back(self.workspace, &self.key).await,
+            Then::Nothing => Ok(()),
+        };
+        if let Err(error) = settled {
+            warn!("An idempotency key whose request did nothing could not be given back: {error}");
+        }
+        response
+    }
+
+    async fn keep(&self, response: Response) -> Response {
+        if response.body().size_hint().upper().is_none_or(|bytes| bytes > ANSWER_BYTES_MAX) {
+            warn!("An answer is too long to be kept for those who repeat its request");
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let body = match to_bytes(body, ANSWER_BYTES_MAX as usize).await {
+            Ok(body) => body,
+            Err(error) => return Problem::internal(&error).into_response(),
+        };
+        let text =
+            |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
+        let kept = Kept {
+            status: parts.status.as_u16(),
+            headers: parts.headers.iter().filter_map(text).collect(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
+        // Strings and numbers always serialise.
+        let kept = serde_json::to_string(&kept).unwrap_or_default();
+        if let Err(error) = self.engine.keep_answer(self.workspace, &self.key, &kept).await {
+            warn!("An answer could not be kept for those who repeat its request: {error}");
+        }
+        Response::from_parts(parts, Body::from(body))
+    }
+}
+
+/// A server that failed, or whose database went away, may have done what it was asked for; a tool that failed was called.
+fn then(response: &Response) -> Then {
     let code = response.extensions().get::<Problem>().map(Problem::code);
-    let is_unknown = matches!(
-        code,
-        None | Some(Code::ServerInternal | Code::ServerUnavailable | Code::ServerTimeout | Code::StoreUnavailable)
-    );
-    response.status().is_client_error() || !is_unknown
+    match code {
+        _ if response.status().is_success() => Then::Keep,
+        Some(Code::ToolFailed | Code::ToolUnavailable) => Then::Keep,
+        Some(Code::ServerUnavailable | Code::PluginBusy | Code::PluginAbsent) => Then::GiveBack,
+        _ if response.status().is_client_error() => Then::GiveBack,
+        _ => Then::Nothing,
+    }
 }
 
 fn replayed(kept: &str) -> Result<Response, Problem> {

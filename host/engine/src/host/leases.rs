@@ -14,7 +14,7 @@ use crate::interpreter::Interpreter;
 use crate::{CLAIM_BATCH, CLAIM_INTERVAL};
 
 /// How long two looks for what is due are apart that only its instant leads to.
-const CLAIM_REST: Duration = Duration::from_millis(10);
+const CLAIM_REST: Duration = Duration::from_millis(25);
 /// What two readings of clocks may differ by that tell milliseconds.
 const CLOCK_TICK: Duration = Duration::from_millis(1);
 /// This part of a lease is what its renewal waits: often enough to fail twice.
@@ -35,17 +35,22 @@ pub(super) async fn claim_forever(host: Arc<Host>) {
             () = host.due.notified() => false,
             () = host.stopping.cancelled() => return,
         };
-        claim(&host).await;
         if asks {
+            // Before the claim: what becomes due between the two is taken by it.
             next_due = look_for_the_next(&host).await;
+        }
+        if !claim(&host).await {
+            // Whoever gives a place back rings.
+            next_due = None;
         }
     }
 }
 
-async fn claim(host: &Arc<Host>) {
+/// Says whether there was room for anything.
+async fn claim(host: &Arc<Host>) -> bool {
     let mut places: Vec<Place> = std::iter::from_fn(|| Place::take(host)).take(CLAIM_BATCH as usize).collect();
     if places.is_empty() {
-        return;
+        return false;
     }
     let asked = Instant::now();
     match host.store.claim_runs(host.lease(), places.len() as u32).await {
@@ -62,6 +67,7 @@ async fn claim(host: &Arc<Host>) {
         }
         Err(error) => warn!("No runs can be claimed: {error}"),
     }
+    true
 }
 
 /// When the next run is due, where that is before the next look anyway.

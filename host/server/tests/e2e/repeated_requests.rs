@@ -46,9 +46,9 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
     let server = TestServer::start().await;
     post(&server.admin, "/workflows", "k", &workflow("w")).await.expect(201);
     post(&server.admin, "/workflows", "k", &workflow("other")).await.problem(422, "idempotency.key_reused");
-    post(&server.admin, "/workflows/validate", "k", &workflow("w")).await.problem(422, "idempotency.key_reused");
-    let member = server.client(Role::Member);
-    post(&member, "/workflows", "k", &workflow("w")).await.problem(422, "idempotency.key_reused");
+    post(&server.admin, "/schedules", "k", &workflow("w")).await.problem(422, "idempotency.key_reused");
+    let member = post(&server.client(Role::Member), "/workflows", "k", &workflow("w")).await;
+    assert_eq!((member.status, member.header("idempotency-replayed")), (201, ""), "each caller has keys of their own");
     let stranger = server.admin_of(WorkspaceId::from_parts(1, [1; 10]));
     let theirs = post(&stranger, "/workflows", "k", &workflow("w")).await;
     assert_eq!((theirs.status, theirs.header("idempotency-replayed")), (201, ""));
@@ -112,6 +112,29 @@ async fn a_secret_that_is_shown_once_is_shown_again_to_its_own_request_alone_and
     let pool = PgPool::connect(&database.url()).await.unwrap();
     let kept: Vec<u8> = sqlx::query_scalar("select answer from idempotent_requests").fetch_one(&pool).await.unwrap();
     assert!(!String::from_utf8_lossy(&kept).contains(&secret));
+}
+
+#[tokio::test]
+async fn a_tool_that_was_called_is_not_called_again_however_it_ended() {
+    let server = TestServer::with_plugins().await;
+    let invoke = async |key: &str, text: &Value| {
+        post(&server.admin, "/tools/text.slugify/invoke", key, &json!({ "input": { "text": text } })).await
+    };
+    let failed = invoke("k", &json!(7)).await;
+    let again = invoke("k", &json!(7)).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (failed.status, "true"), "{}", again.body);
+    assert_eq!((&again.body["code"], &again.body["detail"]), (&failed.body["code"], &failed.body["detail"]));
+    assert_eq!(failed.body["code"], "tool.call_failed");
+    invoke("another", &json!("Seven")).await.expect(200);
+}
+
+#[tokio::test]
+async fn operations_that_do_nothing_take_no_key() {
+    let server = TestServer::start().await;
+    for _ in 0..2 {
+        let answer = post(&server.admin, "/workflows/validate", "k", &workflow("w")["definition"]).await;
+        assert_eq!(answer.header("idempotency-replayed"), "");
+    }
 }
 
 #[tokio::test]
