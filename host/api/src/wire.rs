@@ -27,7 +27,13 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let mut text = String::deserialize(deserializer)?;
+        // A query's `+` is a blank, and nobody who writes `+01:00` there means one.
+        if let Some(sign) = text.len().checked_sub("+01:00".len())
+            && text.as_bytes()[sign] == b' '
+        {
+            text.replace_range(sign..=sign, "+");
+        }
         let instant = DateTime::parse_from_rfc3339(&text).map(|instant| instant.to_utc());
         // Years that RFC 3339 can write, in UTC too; others fit no column.
         let instant = instant.ok().filter(|instant| (0..=9999).contains(&instant.year()));

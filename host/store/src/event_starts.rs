@@ -113,7 +113,14 @@ impl Store {
             .filter(|kind| workflows.iter().any(|workflow| workflow.on_events.iter().any(|on| on == kind.as_str())))
             .collect();
         let events = events_after(&mut transaction, workspace, after, horizon, Some(&kinds), limit).await?;
-        let DecidedStarts { starts, looked_at } = decide(&workflows, &events).await?;
+        let DecidedStarts { starts, looked_at } = match decide(&workflows, &events).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                // Now, and not when somebody comes by: the next who looks must not find the cursor taken.
+                transaction.rollback().await?;
+                return Err(error);
+            }
+        };
         add_starts(&mut transaction, &starts).await?;
         let more = looked_at < events.len() || events.len() == limit as usize;
         let to = match events[..looked_at].last() {

@@ -101,7 +101,54 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::<T>::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::new(Code::QueryInvalid, format!("{}.", error.body_text())))?;
+            .map_err(|error| Problem::new(Code::QueryInvalid, why_unusable(&error.body_text())))?;
         Ok(Self(query.0))
+    }
+}
+
+/// What is wrong with a query, for whoever wrote it: the parameter is named, and that it was deserialised is nobody's concern.
+fn why_unusable(text: &str) -> String {
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    match text.split_once(": ") {
+        Some((name, why)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => format!("`{name}`: {why}."),
+        _ => format!("The query cannot be read: {text}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Query as AxumQuery;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::wire::Timestamp;
+
+    #[derive(Debug, Deserialize)]
+    struct Asked {
+        limit: Option<u32>,
+        since: Option<Timestamp>,
+    }
+
+    fn read(query: &str) -> Result<Asked, String> {
+        let uri = format!("/list?{query}").parse().unwrap();
+        AxumQuery::<Asked>::try_from_uri(&uri).map(|asked| asked.0).map_err(|error| why_unusable(&error.body_text()))
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_used_is_named_with_why() {
+        assert_eq!(read("limit=x").unwrap_err(), "`limit`: invalid digit found in string.");
+        let instant = "`since`: expected an instant such as `2026-01-31T09:30:00Z`.";
+        assert_eq!(read("since=yesterday").unwrap_err(), instant);
+        assert_eq!(read("limit=1&limit=2").unwrap_err(), "The query cannot be read: duplicate field `limit`.");
+        assert_eq!(read("limit=7").unwrap().limit, Some(7));
+    }
+
+    #[test]
+    fn an_instant_may_be_written_with_the_sign_of_its_zone_as_it_is() {
+        let utc = read("since=2026-01-31T08:30:00Z").unwrap().since;
+        for text in ["2026-01-31T09:30:00+01:00", "2026-01-31T09:30:00%2B01:00", "2026-01-31T07:30:00-01:00"] {
+            assert_eq!(read(&format!("since={text}")).unwrap().since, utc, "{text}");
+        }
+        assert!(read("since=2026-01-31T09:30:00 x1:00".replace(' ', "+").as_str()).is_err());
     }
 }
