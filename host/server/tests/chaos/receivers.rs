@@ -84,28 +84,36 @@ impl Receivers {
         text.lines().map(receipt).collect()
     }
 
-    /// Whether all that happened has been sent to those that answer.
-    pub(crate) async fn have_all(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    /// How much of what happened is still to be sent to those that answer.
+    async fn left(&self, connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
         let row = sqlx::query(
-            "select exists (
-                select from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+            "select (
+                select count(*) from webhook_deliveries d join webhooks w on w.id = d.webhook_id
                 where d.status = 'pending' and w.config not like '%/hanging%'
-            ) or exists (
-                select from events e join event_cursors c on c.workspace_id = e.workspace_id and c.consumer = 'webhooks'
-                where (e.transaction, e.id) > (c.transaction, c.event_id)
-            ) as more",
+            ) + (
+                select count(*) from event_cursors c where c.consumer = 'webhooks' and exists (
+                    select from events e
+                    where e.workspace_id = c.workspace_id and (e.transaction, e.id) > (c.transaction, c.event_id)
+                )
+            ) as left",
         );
-        Ok(!row.fetch_one(connection).await?.get::<bool, _>("more"))
+        row.fetch_one(connection).await?.try_get("left")
     }
 
-    /// Waits until they do, at most for so long.
+    /// Waits until nothing is, for as long as it becomes less: at most `patience` without that. One by one, each after the one before it and
+    /// some of them again after a second, they take as long as there are many.
     pub(crate) async fn wait_for_all(&self, deployment: &Deployment, patience: Duration) {
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::Instant::now() < deadline {
-            if let Ok(mut connection) = PgConnection::connect_with(&deployment.options()).await
-                && matches!(self.have_all(&mut connection).await, Ok(true))
-            {
+        let (mut least, mut since) = (i64::MAX, tokio::time::Instant::now());
+        while since.elapsed() < patience {
+            let left = match PgConnection::connect_with(&deployment.options()).await {
+                Ok(mut connection) => self.left(&mut connection).await.unwrap_or(i64::MAX),
+                Err(_) => i64::MAX,
+            };
+            if left == 0 {
                 return;
+            }
+            if left < least {
+                (least, since) = (left, tokio::time::Instant::now());
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
