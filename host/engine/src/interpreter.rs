@@ -24,7 +24,7 @@ use crate::folded::Beginning;
 use crate::hold::Hold;
 use crate::host::Host;
 use crate::pending::Pending;
-use crate::time::until;
+use crate::time::{sleep_until, until};
 use crate::{APPEND_DELAY_MAX, CLAIMS_WITHOUT_PROGRESS_MAX, PARK_AFTER, RUN_JOURNAL_BYTES_MAX, SHUTDOWN_GRACE};
 
 /// Entries that may wait to be appended: a chain of decisions longer than this goes out in parts.
@@ -431,14 +431,6 @@ impl Interpreter {
             }
         }
         Ok(held)
-    }
-}
-
-/// Sleeps for ever where there is no instant.
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 

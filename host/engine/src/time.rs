@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use armilla_domain::source::{Chance, Clock};
 use chrono::{DateTime, SubsecRound, Utc};
+use tokio::time::Instant;
 
 /// The clock of the system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +31,14 @@ impl Chance for SystemChance {
 /// How long from `now` until `then`; nothing where that is past.
 pub(crate) fn until(now: DateTime<Utc>, then: DateTime<Utc>) -> Duration {
     (then - now).to_std().unwrap_or_default()
+}
+
+/// Sleeps for ever where there is no instant.
+pub(crate) async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

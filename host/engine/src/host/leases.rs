@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{Host, MARGINS_PER_LEASE, Place, spawn};
 use crate::interpreter::Interpreter;
+use crate::time::sleep_until;
 use crate::{CLAIM_BATCH, CLAIM_INTERVAL};
 
 /// How long two looks for what is due are apart that only its instant leads to.
@@ -31,7 +32,7 @@ pub(super) async fn claim_forever(host: Arc<Host>) {
                 look_for_messages(&host).await;
                 true
             }
-            () = at(next_due) => true,
+            () = sleep_until(next_due) => true,
             () = host.due.notified() => false,
             () = host.stopping.cancelled() => return,
         };
@@ -78,13 +79,6 @@ async fn look_for_the_next(host: &Host) -> Option<Instant> {
         Ok(within) => within.map(at),
         // The next look tells.
         Err(_) => None,
-    }
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 
