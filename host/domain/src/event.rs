@@ -1,11 +1,9 @@
 //! Events: what is told of what happened.
 
 pub mod data;
-mod ids;
 mod of_run;
 mod schema;
 
-pub use self::ids::EventIds;
 pub use self::of_run::{Told, of_step, started, told_by};
 
 /// How many events and runs in turn may bring each other about before nothing more is started: a loop that nobody meant ends there.

@@ -6,12 +6,28 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+mod growing;
+
+pub use self::growing::GrowingIds;
+
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id that starts with `{prefix}` and goes on with 32 hexadecimal digits")]
 pub struct IdError {
     /// The prefix of the kind of id that was expected, underscore included.
     pub prefix: &'static str,
+}
+
+/// An id that is made from an instant and chance.
+pub trait TimeOrdered {
+    /// The id of an instant (milliseconds since 1970) and 74 bits of `chance` (of 80 given, the id's version and variant take 6).
+    fn from_parts(unix_millis: u64, chance: [u8; 10]) -> Self;
+}
+
+impl TimeOrdered for Uuid {
+    fn from_parts(unix_millis: u64, chance: [u8; 10]) -> Self {
+        uuid::Builder::from_unix_timestamp_millis(unix_millis, &chance).into_uuid()
+    }
 }
 
 macro_rules! typed_id {
@@ -27,7 +43,7 @@ macro_rules! typed_id {
             /// The id of an instant (milliseconds since 1970) and 74 bits of `chance` (of 80 given, the id's version and
             /// variant take 6).
             pub fn from_parts(unix_millis: u64, chance: [u8; 10]) -> Self {
-                Self(uuid::Builder::from_unix_timestamp_millis(unix_millis, &chance).into_uuid())
+                Self(Uuid::from_parts(unix_millis, chance))
             }
 
             /// The id that a database column holds.
@@ -38,6 +54,12 @@ macro_rules! typed_id {
             /// What a database column holds.
             pub const fn uuid(self) -> Uuid {
                 self.0
+            }
+        }
+
+        impl TimeOrdered for $name {
+            fn from_parts(unix_millis: u64, chance: [u8; 10]) -> Self {
+                Self::from_parts(unix_millis, chance)
             }
         }
 

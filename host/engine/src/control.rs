@@ -263,7 +263,7 @@ impl Engine {
             Event::RunRetried { version, .. } => *version,
             _ => None,
         });
-        let (id, at) = (RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes()), self.host.clock.now());
+        let (id, at) = (self.host.next_id(), self.host.clock.now());
         let event = Event::RunForked { run: from, by: command.by, vars, since: at };
         let version = version.unwrap_or(row.first_version);
         let of_run = OfRun { run_id: id, workflow_id: row.workflow, workflow_version: version };

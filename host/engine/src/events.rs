@@ -47,11 +47,7 @@ impl Host {
 
     /// What is told, as the database takes it.
     pub(crate) fn event_of(&self, Told { kind, data }: &Told, depth: i16) -> NewEvent {
-        NewEvent { id: self.event_id(), kind: *kind, data: data.clone(), depth }
-    }
-
-    pub(crate) fn event_id(&self) -> EventId {
-        self.event_ids.next(self.unix_millis(), self.chance.bytes())
+        NewEvent { id: self.next_id(), kind: *kind, data: data.clone(), depth }
     }
 }
 

@@ -79,7 +79,7 @@ impl Engine {
         by: &str,
     ) -> Result<HookWithToken, CommandError> {
         let config = self.checked_hook(workspace, hook).await?;
-        let id = InboundHookId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         let token = new_token(&*self.host.chance);
         let row = self.host.store.create_hook(workspace, id, &config, &hash_of(&token), by).await?;
         let row = row.ok_or(HookError::TooMany)?;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use armilla_agents::Agents;
 use armilla_domain::call::CallError;
 use armilla_domain::definition::Workflow;
-use armilla_domain::event::EventIds;
-use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::id::{GrowingIds, RunId, TimeOrdered, WorkflowId, WorkspaceId};
 use armilla_domain::template::Templates;
 use armilla_sandbox::{Sandbox, Services};
 use armilla_store::{Append, Lease, LeasedRun, PlainRun, Store, StoreError};
@@ -74,7 +73,7 @@ pub(crate) struct Host {
     pub(crate) denials: Mutex<HashMap<(WorkspaceId, String, String), Instant>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
-    pub(crate) event_ids: EventIds,
+    ids: GrowingIds,
     pub(crate) templates: Templates,
     pub(crate) definitions: Definitions,
     pub(crate) waiting: Waiting,
@@ -142,7 +141,7 @@ impl Host {
             sealing,
             clock,
             chance,
-            event_ids: EventIds::default(),
+            ids: GrowingIds::default(),
             templates,
             definitions: Definitions::new(),
             waiting: Waiting::default(),
@@ -174,12 +173,12 @@ impl Host {
         self.id
     }
 
-    /// An id for what lasts no longer than a call.
-    pub(crate) fn fresh_uuid(&self) -> Uuid {
-        uuid::Builder::from_unix_timestamp_millis(self.unix_millis(), &self.chance.bytes()).into_uuid()
+    /// An id for what is made now: greater than all that were made here before.
+    pub(crate) fn next_id<Id: TimeOrdered>(&self) -> Id {
+        self.ids.next(self.unix_millis(), self.chance.bytes())
     }
 
-    pub(crate) fn unix_millis(&self) -> u64 {
+    fn unix_millis(&self) -> u64 {
         self.clock.now().timestamp_millis().unsigned_abs()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use armilla_domain::event::data::{ApprovalRequested, OfRun, beginning};
 use armilla_domain::event::{EventType, Told, of_step};
-use armilla_domain::id::{ApprovalId, RunId, WorkspaceId};
+use armilla_domain::id::{RunId, WorkspaceId};
 use armilla_domain::journal::{Entry, Event};
 use armilla_domain::run::{Message, OpenApproval, RunStatus, State};
 use armilla_store::{Append, Asked, LeasedRun, NewEvent, Rows, RunEnd, StoreError, Then};
@@ -194,7 +194,7 @@ impl Pending {
 
     fn ask(&self, host: &Host, asked: OpenApproval) -> Asked {
         let OpenApproval { visit, message, approvers, expires_at } = asked;
-        let id = ApprovalId::from_parts(host.unix_millis(), host.chance.bytes());
+        let id = host.next_id();
         // A column of text cannot hold it; the journal does.
         let message = message.replace('\0', "\u{fffd}");
         let data = ApprovalRequested {

@@ -99,7 +99,7 @@ impl Engine {
         asked: Value,
         bound: Duration,
     ) -> Result<StartedRun, CommandError> {
-        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         self.start_asked_as(workspace, id, command, asked, bound).await
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use armilla_domain::definition::{StepKind, Workflow, check_event_name};
 use armilla_domain::fault::{Fault, pointer};
-use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
+use armilla_domain::id::{WorkflowId, WorkspaceId};
 use armilla_domain::journal::Failure;
 use armilla_domain::plugin::Pin;
 use armilla_domain::run::{
@@ -122,7 +122,7 @@ async fn prepare(
         return Err(CommandError::Invalid(faults));
     }
     let started_at = host.clock.now();
-    let run_id = RunId::from_parts(host.unix_millis(), host.chance.bytes());
+    let run_id = host.next_id();
     let plugins = host.catalog.snapshot().pins(workspace, &workflow);
     Ok(Simulation::new(SimulationParts {
         repeatable: repeatable_tools(host, workspace, &plugins, &workflow),

@@ -145,7 +145,7 @@ async fn decide(
                 "Events and runs have brought each other about {EVENT_DEPTH_MAX} times in turn: `{}` is not started", triggered.workflow);
             Err(format!("{EVENT_DEPTH_MAX} events and runs in turn led to this event: that is taken for a loop"))
         }
-        Ok(Some(input)) => Ok((RunId::from_parts(host.unix_millis(), host.chance.bytes()), input.to_string())),
+        Ok(Some(input)) => Ok((host.next_id(), input.to_string())),
         Err(error) => Err(format!("`onEvent` could not be evaluated: {error}")),
     };
     Ok(Some(new_start(triggered, event, depth, start)))

@@ -181,7 +181,7 @@ impl Engine {
             expected: edited,
             by,
         };
-        match self.host.store.revise_workflow(&revision, self.host.event_id()).await? {
+        match self.host.store.revise_workflow(&revision, self.host.next_id()).await? {
             Some(Revised::Done(row)) => self.changed_workflow(workspace, id, row, definition).await,
             Some(Revised::Conflict { newest }) => {
                 Err(CommandError::VersionConflict { edited: edited.unwrap_or_default(), newest })

@@ -65,7 +65,7 @@ impl Engine {
         by: &str,
     ) -> Result<WorkflowView, CommandError> {
         let Checked { workflow, warnings } = self.check_definition(workspace, &new.definition).await?;
-        let id = WorkflowId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         let on_events = on_events_of(&workflow);
         let row = armilla_store::NewWorkflow {
             id,

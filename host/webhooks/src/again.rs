@@ -183,7 +183,7 @@ impl Inner {
     }
 
     pub(crate) fn delivery_of(&self, event: &EventRow, webhook: WebhookId, body: Vec<u8>) -> NewDelivery {
-        let id = DeliveryId::from_parts(self.unix_millis(), self.chance.bytes());
+        let id = self.next_id();
         NewDelivery { id, webhook, event: event.id, kind: event.kind.clone(), run: run_of(&event.data), body }
     }
 }

@@ -44,7 +44,7 @@ impl Webhooks {
         by: &str,
     ) -> Result<WebhookWithSecret, WebhookError> {
         let inner = &self.inner;
-        let id = WebhookId::from_parts(inner.unix_millis(), inner.chance.bytes());
+        let id = inner.next_id();
         let mut faults = Vec::new();
         let key = inner.new_key(workspace, id, new.scheme, new.secret.as_deref(), &mut faults)?;
         let webhook = inner.checked(new.text, &mut faults);

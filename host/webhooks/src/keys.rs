@@ -105,7 +105,7 @@ impl Inner {
                 }
             },
         };
-        let id = uuid::Builder::from_unix_timestamp_millis(self.unix_millis(), &self.chance.bytes()).into_uuid();
+        let id = self.next_id();
         let secret = key.secret_text();
         let sealed = self.sealing.seal(workspace, &sealed_as(webhook, id), &secret, self.chance.nonce());
         let sealed = sealed.ok_or_else(|| StoreError::Corrupt("a key could not be sealed".to_owned()))?;

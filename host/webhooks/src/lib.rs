@@ -22,7 +22,7 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
-use armilla_domain::event::EventIds;
+use armilla_domain::id::{GrowingIds, TimeOrdered};
 use armilla_domain::sealing::SealingKey;
 use armilla_domain::source::{Chance, Clock};
 use armilla_domain::template::Templates;
@@ -91,7 +91,7 @@ struct Inner {
     host_id: Uuid,
     tools: Option<TransformTools>,
     templates: Templates,
-    event_ids: EventIds,
+    ids: GrowingIds,
     /// Events may have been written.
     happened: Notify,
     /// Deliveries may be due, or there is room for them.
@@ -114,7 +114,7 @@ impl Webhooks {
             host_id,
             tools,
             templates: Templates::new(),
-            event_ids: EventIds::default(),
+            ids: GrowingIds::default(),
             happened: Notify::new(),
             due: Notify::new(),
             turn: Mutex::default(),
@@ -144,6 +144,11 @@ impl Webhooks {
 }
 
 impl Inner {
+    /// An id for what is made now: greater than all that were made here before.
+    fn next_id<Id: TimeOrdered>(&self) -> Id {
+        self.ids.next(self.unix_millis(), self.chance.bytes())
+    }
+
     fn unix_millis(&self) -> u64 {
         self.clock.now().timestamp_millis().unsigned_abs()
     }

@@ -150,7 +150,7 @@ impl Inner {
             let failing_since = endpoint.failing_since.map(|since| since.trunc_subsecs(3));
             let told = WebhookTold { webhook_id: row.id, host: &host, failing_since, reason: reason.as_str() };
             let Told { kind, data } = Told::new(kind, &told);
-            let id = self.event_ids.next(self.unix_millis(), self.chance.bytes());
+            let id = self.next_id();
             NewEvent { id, kind, data, depth: 0 }
         });
         EndpointChange { endpoint, disabled, event }

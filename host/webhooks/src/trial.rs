@@ -1,6 +1,6 @@
 //! Sending a webhook something now, to see what it says.
 
-use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
+use armilla_domain::id::{WebhookId, WorkspaceId};
 use armilla_domain::webhook::{TEST_EVENT, Verdict, sample_body};
 use armilla_store::{AttemptResult, NewDelivery};
 use tracing::info;
@@ -31,9 +31,9 @@ impl Webhooks {
             return Err(WebhookError::NoKey);
         }
         let captured = inner.store.webhook_test_mode(workspace).await?;
-        let event = EventId::from_parts(inner.unix_millis(), inner.chance.bytes());
+        let event = inner.next_id();
         let mut delivery = NewDelivery {
-            id: DeliveryId::from_parts(inner.unix_millis(), inner.chance.bytes()),
+            id: inner.next_id(),
             webhook: id,
             event,
             kind: TEST_EVENT.to_owned(),

@@ -41,7 +41,7 @@ impl Place {
         if most.is_none() && pace.is_none() {
             return Ok(None);
         }
-        let call = host.fresh_uuid();
+        let call = host.next_id();
         let believed_for = work.context.timeout + PLACE_MARGIN;
         let asked = AgentPlace { call, host: host.id(), believed_for };
         let mut wait = PLACE_WAIT;

@@ -156,7 +156,7 @@ impl Engine {
         let stages = vec![Stage { agent_id, system_prompt_suffix }];
         let pipeline = Pipeline { origin: Origin::Chat, input: message, stages };
         let asked = json!(["chat", pipeline.definition(), pipeline.run_input()]);
-        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         // Before the run is there, so that no piece is missed.
         let pieces = self.host.deltas.follow(id);
         let asking = Asking { bound: Duration::ZERO, ..asking };
@@ -194,7 +194,7 @@ impl Engine {
         asked: Value,
         asking: Asking,
     ) -> Result<StartedPipeline, CommandError> {
-        let id = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         self.run_ad_hoc_as(workspace, id, pipeline, asked, asking).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use armilla_domain::call::{CallContext, CallError, ErrorClass};
 use armilla_domain::event::data::PluginTold;
 use armilla_domain::event::{EventType, Told};
-use armilla_domain::id::{RunId, WorkspaceId};
+use armilla_domain::id::WorkspaceId;
 use armilla_domain::plugin::{Grant, Pin};
 use armilla_sandbox::{Access, Answer, Plugin};
 use armilla_store::NewEvent;
@@ -77,7 +77,7 @@ impl Engine {
     ) -> Result<Answer<Value>, CallError> {
         // It has no run; what its clock and chance come from looks like one, and is new each time.
         let context = CallContext {
-            run_id: RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes()),
+            run_id: self.host.next_id(),
             run_started_at: self.host.clock.now(),
             step_id: "invoke".to_owned(),
             visit: 1,

@@ -21,7 +21,7 @@ impl Engine {
     /// Where the disk does not take it.
     pub async fn begin_upload(&self) -> Result<Upload, UploadError> {
         let place = Arc::clone(&self.host.uploads).try_acquire_owned().map_err(|_| UploadError::TooMany)?;
-        let name = format!("upload-{}.wasm", self.host.fresh_uuid().simple());
+        let name = format!("upload-{}.wasm", self.host.next_id::<Uuid>().simple());
         Upload::begin(&self.host.policy.uploads, &name, place).await
     }
 
@@ -81,7 +81,7 @@ impl Engine {
             return ended.unwrap_or(Err(InstallError::Panicked)).map(Loading::Ended);
         }
         // It takes longer: noted, so that any host can say how it ended.
-        let id = self.host.fresh_uuid();
+        let id = self.host.next_id::<Uuid>();
         self.host.store.begin_load(workspace, id).await?;
         let host = Arc::clone(&self.host);
         tokio::spawn(async move {

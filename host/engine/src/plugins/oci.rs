@@ -7,6 +7,7 @@ use armilla_domain::id::WorkspaceId;
 use armilla_registry::Credentials;
 use armilla_registry::signature::Signature;
 use armilla_sandbox::COMPONENT_BYTES_MAX;
+use uuid::Uuid;
 
 use super::install::{Activation, Install, InstallError, Installed};
 use super::upload::{Received, TemporaryFile, UploadError};
@@ -44,7 +45,7 @@ impl Host {
             }
         };
         let place = Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| UploadError::TooMany)?;
-        let name = format!("pull-{}.wasm", self.fresh_uuid().simple());
+        let name = format!("pull-{}.wasm", self.next_id::<Uuid>().simple());
         let file = TemporaryFile::place(&self.policy.uploads, &name).map_err(UploadError::Io)?;
         let pulled = registries
             .pull(&source.reference, credentials.as_ref(), file.path(), COMPONENT_BYTES_MAX, PULL_MAX)

@@ -111,7 +111,7 @@ impl Engine {
             return Err(CommandError::Invalid(faults));
         }
         let runs = new.runs.map(|runs| runs.into_iter().map(RunId::uuid).collect::<Vec<Uuid>>());
-        let id = PromptOverrideId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         // That the one before it is over comes before this one's beginning.
         tell_of_ended(&self.host).await?;
         let told = PromptTold { agent_id: agent, by: Some(by), ..PromptTold::default() };

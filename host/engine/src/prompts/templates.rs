@@ -98,7 +98,7 @@ impl Engine {
     ) -> Result<PromptTemplateView, CommandError> {
         let NewPromptTemplate { name, category, template, variables } = new;
         let checked = self.check_prompt_template(workspace, &name, &template, variables.as_ref()).await?;
-        let id = PromptTemplateId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         let content = Content::of(&checked)?;
         let row = NewRow {
             id,

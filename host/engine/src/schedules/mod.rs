@@ -93,7 +93,7 @@ impl Engine {
         new: NewSchedule,
         by: &str,
     ) -> Result<ScheduleView, CommandError> {
-        let id = ScheduleId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+        let id = self.host.next_id();
         let checked = self.check_schedule(workspace, id, &new, None).await?;
         if !self.host.store.create_schedule(workspace, id, &checked.change(&new), by).await? {
             return Err(ScheduleError::TooMany.into());

@@ -94,7 +94,7 @@ impl Engine {
         let mut instant = now;
         for later in 0..INSTANTS_TRIED {
             instant = now + TimeDelta::milliseconds(later);
-            let run = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+            let run = self.host.next_id();
             let wanted = NewOccurrence { input: input.clone(), ..wanted(instant, Outcome::Starting, Some(run)) };
             let added = self.host.store.add_occurrences(id, Trigger::Manual, &[wanted], QUEUED_MAX).await?;
             match added {
@@ -150,7 +150,7 @@ impl Engine {
         }
         let all = instants.into_iter().map(|instant| {
             if at_once {
-                let run = RunId::from_parts(self.host.unix_millis(), self.host.chance.bytes());
+                let run = self.host.next_id();
                 wanted(instant, Outcome::Starting, Some(run))
             } else {
                 wanted(instant, Outcome::Queued, None)

@@ -74,7 +74,7 @@ pub(crate) async fn remove_old(host: &Host, limit: u32) -> Result<u64, StoreErro
 /// Decides about schedules that are due, and about occurrences that wait; says whether there may be more.
 async fn decide(host: &Host) -> Result<bool, StoreError> {
     let due = host.store.take_due_schedules(TURNS_AT_ONCE, |due| turn_or_rest(host, due)).await?;
-    let runs: Vec<RunId> = (0..TURNS_AT_ONCE).map(|_| fresh_run(host)).collect();
+    let runs: Vec<RunId> = (0..TURNS_AT_ONCE).map(|_| host.next_id()).collect();
     let queued = host.store.take_queued_occurrences(&runs).await?;
     Ok(due == TURNS_AT_ONCE as usize || queued == u64::from(TURNS_AT_ONCE))
 }
@@ -110,7 +110,7 @@ fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
     let decided = plan.decided.into_iter().map(|one| NewOccurrence {
         instant: one.instant,
         outcome: one.outcome.as_str(),
-        run: (one.outcome == Outcome::Starting).then(|| fresh_run(host)),
+        run: (one.outcome == Outcome::Starting).then(|| host.next_id()),
         detail: one.why.map(str::to_owned),
         missed: None,
         input: None,
@@ -119,10 +119,6 @@ fn turn_of(host: &Host, row: &DueRow) -> Result<Turn, StoreError> {
         occurrences: missed.into_iter().chain(decided).collect(),
         next: plan.next_at.map(|at| (at, at + delay_of(row.id, at, jitter))),
     })
-}
-
-fn fresh_run(host: &Host) -> RunId {
-    RunId::from_parts(host.unix_millis(), host.chance.bytes())
 }
 
 /// Starts what was decided to be started, of one schedule or of all, and says how many were claimed: [`STARTS_AT_ONCE`] at most.

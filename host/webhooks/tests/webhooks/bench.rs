@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armilla_domain::event::EventType;
-use armilla_domain::id::{DeliveryId, EventId, WebhookId, WorkspaceId};
+use armilla_domain::id::{DeliveryId, EventId, GrowingIds, WebhookId, WorkspaceId};
 use armilla_domain::sealing::SealingKey;
 use armilla_domain::source::{Chance, Clock};
 use armilla_domain::webhook::WebhookText;
@@ -44,6 +44,7 @@ pub(crate) struct Bench {
     pub(crate) database: TestDatabase,
     pub(crate) store: Store,
     pub(crate) webhooks: Webhooks,
+    ids: GrowingIds,
 }
 
 impl Bench {
@@ -61,7 +62,7 @@ impl Bench {
     pub(crate) async fn idle(tools: Option<TransformTools>) -> Self {
         let database = TestDatabase::create().await;
         let webhooks = host(&database, 1, tools);
-        Self { store: Store::new(database.connect_options()), database, webhooks }
+        Self { store: Store::new(database.connect_options()), database, webhooks, ids: GrowingIds::default() }
     }
 
     /// A webhook that is told everything.
@@ -76,7 +77,7 @@ impl Bench {
 
     /// Something happens.
     pub(crate) async fn happens(&self, kind: EventType, data: &str) -> EventId {
-        let id = EventId::from_parts(SystemTime.now().timestamp_millis().unsigned_abs(), SystemChance.bytes());
+        let id = self.ids.next(SystemTime.now().timestamp_millis().unsigned_abs(), SystemChance.bytes());
         self.store.add_event(WORKSPACE, &NewEvent { id, kind, data: data.to_owned(), depth: 0 }).await.unwrap();
         self.webhooks.poke();
         id

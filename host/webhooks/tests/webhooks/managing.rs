@@ -1,5 +1,6 @@
 //! Commands on webhooks themselves.
 
+use armilla_domain::event::EventType;
 use armilla_domain::id::WorkspaceId;
 use armilla_domain::webhook::WebhookText;
 use armilla_testkit::sink::{Reply, WebhookSink};
@@ -126,6 +127,20 @@ async fn a_deleted_webhook_is_gone_and_what_it_was_sent_can_be_looked_up() {
     assert!(detail.delivery.reason.unwrap().contains("deleted"));
     assert!(matches!(bench.webhooks.resend(WORKSPACE, delivery.id, "ada").await, Err(WebhookError::Disabled)));
     assert_eq!(bench.webhooks.deliveries(WORKSPACE, &DeliveryFilter::default(), None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn deliveries_made_at_once_are_listed_in_the_order_of_their_events() {
+    let (bench, sink) = (Bench::idle(None).await, WebhookSink::start().await);
+    let webhook = bench.webhook(&sink).await;
+    let mut happened = Vec::new();
+    for n in 0..40 {
+        happened.push(bench.happens(EventType::RunStarted, &format!(r#"{{"n":{n}}}"#)).await);
+    }
+    bench.webhooks.start().await.unwrap();
+    let listed = bench.deliveries_that(webhook, 40, |_| true).await;
+    happened.reverse();
+    assert_eq!(listed.iter().map(|delivery| delivery.event).collect::<Vec<_>>(), happened);
 }
 
 #[tokio::test]

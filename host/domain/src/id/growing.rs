@@ -1,8 +1,8 @@
-//! Ids of events: in the order in which one host made them, however many of them in one millisecond.
+//! Ids in the order in which one host made them, however many of them in one millisecond: what is listed by id is listed in that order.
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::id::EventId;
+use super::TimeOrdered;
 
 /// Bits of a UUID of version 7 between its milliseconds and its variant: a count within the millisecond (RFC 9562, section 6.2,
 /// method 1).
@@ -10,32 +10,35 @@ const COUNT_BITS: u32 = 12;
 
 /// Makes ids that only grow.
 #[derive(Debug, Default)]
-pub struct EventIds {
+pub struct GrowingIds {
     /// Milliseconds and count of the last one, as one number.
     last: Mutex<u64>,
 }
 
-impl EventIds {
+impl GrowingIds {
     /// An id of this millisecond, or, where the clock went back or 4,096 were made in it, of the one after the last.
-    pub fn next(&self, unix_millis: u64, mut chance: [u8; 10]) -> EventId {
+    pub fn next<Id: TimeOrdered>(&self, unix_millis: u64, mut chance: [u8; 10]) -> Id {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = (*last + 1).max(unix_millis << COUNT_BITS);
         let (millis, count) = (*last >> COUNT_BITS, *last & ((1 << COUNT_BITS) - 1));
         chance[0] = (count >> 8) as u8;
         chance[1] = count as u8;
-        EventId::from_parts(millis, chance)
+        Id::from_parts(millis, chance)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{EventId, RunId};
 
     #[test]
     fn ids_grow_whatever_clock_and_chance_do() {
-        let ids = EventIds::default();
+        let ids = GrowingIds::default();
         let mut made: Vec<EventId> = (0..10_000).map(|n: u32| ids.next(1_000, [255 - (n % 256) as u8; 10])).collect();
+        let between: RunId = ids.next(1_000, [0; 10]);
         made.push(ids.next(900, [0; 10]));
+        assert!(made.last().unwrap().uuid() > between.uuid());
         made.push(ids.next(2_000, [0; 10]));
         assert!(made.is_sorted_by(|a, b| a < b));
         assert_eq!(made[0].uuid().get_version_num(), 7);
