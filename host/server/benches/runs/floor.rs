@@ -7,7 +7,7 @@ use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_engine::{Chance, Clock, SystemChance, SystemClock};
 use armilla_store::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::server::Server;
@@ -39,10 +39,20 @@ const END: &str = "with held as (
     insert into journal (run_id, seq, at, kind, body) select id, $2 + 1, now(), 'run.succeeded', $3 from held";
 
 /// Bare SQL on the server's database. A run has a connection to itself, and hands it on as it is: nothing is sent but the statements.
+#[derive(Clone)]
 pub(crate) struct Floor {
     options: PgConnectOptions,
     room: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<PgConnection>>>,
+}
+
+/// A run that is kept.
+pub(crate) struct Kept {
+    id: Uuid,
+    /// Entries in its journal.
+    len: i32,
+    connection: PgConnection,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Floor {
@@ -73,27 +83,41 @@ impl Floor {
 
     /// Keeps one run in so many commits: its beginning, its end, and a step for each one between them.
     pub(crate) fn run(&self, workflow: WorkflowId, commits: usize) -> impl Future<Output = ()> + Send + use<> {
-        let (options, room, idle) = (self.options.clone(), Arc::clone(&self.room), Arc::clone(&self.idle));
+        let floor = self.clone();
         async move {
-            let _room = room.acquire().await.unwrap();
-            let rested = idle.lock().unwrap().pop();
-            let mut connection = match rested {
-                Some(connection) => connection,
-                None => Self::connect(&options).await,
-            };
-            let now = SystemClock.now().timestamp_millis().unsigned_abs();
-            let id = RunId::from_parts(now, SystemChance.bytes()).uuid();
-            let workspace = WorkspaceId::DEFAULT.uuid();
-            let begin =
-                sqlx::query(BEGIN).bind(id).bind(workspace).bind(workflow.uuid()).bind(Uuid::from_u128(1)).bind(BODY);
-            begin.execute(&mut connection).await.unwrap();
-            for len in 1..commits as i32 - 1 {
-                sqlx::query(STEP).bind(id).bind(len).bind(BODY).execute(&mut connection).await.unwrap();
+            let mut run = floor.begin(workflow).await;
+            for _ in 2..commits {
+                run = floor.step(run).await;
             }
-            let end = sqlx::query(END).bind(id).bind(commits as i32 - 1).bind(BODY);
-            end.execute(&mut connection).await.unwrap();
-            idle.lock().unwrap().push(connection);
+            floor.end(run).await;
         }
+    }
+
+    pub(crate) async fn begin(&self, workflow: WorkflowId) -> Kept {
+        let room = Arc::clone(&self.room).acquire_owned().await.unwrap();
+        let rested = self.idle.lock().unwrap().pop();
+        let mut connection = match rested {
+            Some(connection) => connection,
+            None => Self::connect(&self.options).await,
+        };
+        let now = SystemClock.now().timestamp_millis().unsigned_abs();
+        let id = RunId::from_parts(now, SystemChance.bytes()).uuid();
+        let workspace = WorkspaceId::DEFAULT.uuid();
+        let begin =
+            sqlx::query(BEGIN).bind(id).bind(workspace).bind(workflow.uuid()).bind(Uuid::from_u128(1)).bind(BODY);
+        begin.execute(&mut connection).await.unwrap();
+        Kept { id, len: 1, connection, _room: room }
+    }
+
+    pub(crate) async fn step(&self, mut run: Kept) -> Kept {
+        sqlx::query(STEP).bind(run.id).bind(run.len).bind(BODY).execute(&mut run.connection).await.unwrap();
+        run.len += 1;
+        run
+    }
+
+    pub(crate) async fn end(&self, mut run: Kept) {
+        sqlx::query(END).bind(run.id).bind(run.len).bind(BODY).execute(&mut run.connection).await.unwrap();
+        self.idle.lock().unwrap().push(run.connection);
     }
 
     /// One of the server's settings, as it states it.

@@ -1,5 +1,5 @@
-//! What a run costs: five-step runs through the REST API of a whole server, against bare SQL, on the same durable Postgres in
-//! the same minute.
+//! What a run costs: five-step runs through the REST API of a whole server, against bare SQL, and against the pieces that a run is made of without an
+//! engine, on the same durable Postgres in the same minute.
 //!
 //! `cargo bench -p armilla --bench runs [-- --seconds N]` after `make plugins`. It prints a Markdown table;
 //! docs/benchmarks.md tells how to read them.
@@ -11,6 +11,7 @@ mod cpu;
 mod floor;
 mod load;
 mod machine;
+mod pieces;
 mod report;
 mod server;
 
@@ -22,9 +23,10 @@ use serde_json::{Value, json};
 
 use crate::floor::Floor;
 use crate::load::{Slice, drive};
+use crate::pieces::Pieces;
 use crate::server::Server;
 
-/// Floor and server take turns this often; each figure is the median of so many.
+/// They take turns this often; each figure is the median of so many.
 const ROUNDS: u32 = 5;
 const IN_FLIGHT: [usize; 3] = [1, 32, 256];
 const STEPS: usize = 5;
@@ -40,7 +42,7 @@ struct Args {
     /// Measure only with so many requests in flight; may be given several times
     #[arg(long, default_values_t = IN_FLIGHT)]
     in_flight: Vec<usize>,
-    /// Leave the floor out, so that a profiler sees nothing but Armilla
+    /// Leave out what Armilla is measured against, so that a profiler sees nothing else
     #[arg(long)]
     no_floor: bool,
     /// Given by `cargo bench`
@@ -48,15 +50,49 @@ struct Args {
     bench: bool,
 }
 
+/// What the steps are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Agents,
+    Granted,
+    Pure,
+}
+
+impl What {
+    const ALL: [Self; 3] = [Self::Agents, Self::Granted, Self::Pure];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Agents => "agents",
+            Self::Granted => "tools with a grant",
+            Self::Pure => "pure tools",
+        }
+    }
+
+    /// Whether each outcome must be durable before the next step begins.
+    fn each_is_durable(self) -> bool {
+        self != Self::Pure
+    }
+
+    fn step(self, number: usize) -> Value {
+        match self {
+            Self::Agents => agent_step(number),
+            Self::Granted => granted_step(number),
+            Self::Pure => tool_step(number),
+        }
+    }
+}
+
 /// What is measured against what.
 struct Contest {
-    what: &'static str,
+    what: What,
     in_flight: usize,
     workflow: WorkflowId,
     /// How many commits a run takes here, and how many the floor makes.
     commits: usize,
     floor_commits: usize,
     floor: Vec<Slice>,
+    pieces: Vec<Slice>,
     ours: Vec<Slice>,
 }
 
@@ -70,19 +106,22 @@ fn main() {
 async fn measure(args: &Args) {
     let server = Server::start().await;
     let floor = Floor::new(server.connect_options());
+    let pieces = Pieces::serve(floor.clone(), server.sandbox(), server.agent().to_owned()).await;
     let postmaster = server.postmaster();
     let mut contests = contests(&server, &floor, args).await;
     assert!(!contests.is_empty(), "there are no steps of that kind");
     // One more round than is counted: the first one fills caches and opens connections.
-    let slice = Duration::from_secs(args.seconds) / (2 * (ROUNDS + 1) * contests.len() as u32);
-    let slice_of_floor = if args.no_floor { Duration::ZERO } else { slice };
+    let slice = Duration::from_secs(args.seconds) / (3 * (ROUNDS + 1) * contests.len() as u32);
+    let slice_of_others = if args.no_floor { Duration::ZERO } else { slice };
     for round in 0..=ROUNDS {
         for contest in &mut contests {
-            let Contest { in_flight, workflow, floor_commits, .. } = *contest;
-            let of_floor = drive(in_flight, slice_of_floor, postmaster, |_| floor.run(workflow, floor_commits)).await;
+            let Contest { what, in_flight, workflow, floor_commits, .. } = *contest;
+            let of_floor = drive(in_flight, slice_of_others, postmaster, |_| floor.run(workflow, floor_commits)).await;
+            let of_pieces = drive(in_flight, slice_of_others, postmaster, |_| pieces.run(what, workflow)).await;
             let of_server = drive(in_flight, slice, postmaster, |_| server.run(workflow)).await;
             if round > 0 {
                 contest.floor.push(of_floor);
+                contest.pieces.push(of_pieces);
                 contest.ours.push(of_server);
             }
         }
@@ -94,20 +133,17 @@ async fn measure(args: &Args) {
 
 async fn contests(server: &Server, floor: &Floor, args: &Args) -> Vec<Contest> {
     let mut contests = Vec::new();
-    for (what, step, floor_commits) in [
-        ("agents", agent_step as fn(usize) -> Value, STEPS + 2),
-        ("tools with a grant", granted_step, STEPS + 2),
-        ("pure tools", tool_step, 2),
-    ] {
-        if args.only.as_ref().is_some_and(|only| only != what) {
+    for what in What::ALL {
+        if args.only.as_ref().is_some_and(|only| only != what.name()) {
             continue;
         }
-        let steps: Vec<Value> = (1..=STEPS).map(step).collect();
-        let workflow = server.create_workflow(what, &json!({ "steps": steps })).await;
+        let floor_commits = if what.each_is_durable() { STEPS + 2 } else { 2 };
+        let steps: Vec<Value> = (1..=STEPS).map(|number| what.step(number)).collect();
+        let workflow = server.create_workflow(what.name(), &json!({ "steps": steps })).await;
         let commits = floor.commits_of(server, workflow).await;
         contests.extend(args.in_flight.iter().map(|&in_flight| {
-            let (floor, ours) = (Vec::new(), Vec::new());
-            Contest { what, in_flight, workflow, commits, floor_commits, floor, ours }
+            let (floor, pieces, ours) = (Vec::new(), Vec::new(), Vec::new());
+            Contest { what, in_flight, workflow, commits, floor_commits, floor, pieces, ours }
         }));
     }
     contests

@@ -33,6 +33,8 @@ pub(crate) struct Server {
     cluster: Cluster,
     store: Store,
     engine: Engine,
+    sandbox: Sandbox,
+    agent: String,
     client: reqwest::Client,
     url: String,
     token: String,
@@ -63,10 +65,11 @@ impl Server {
         let allowed = vec!["127.0.0.0/8".parse().unwrap()];
         let egress = Egress::new(EgressPolicy { allowed }).unwrap();
         let host_id = Uuid::from_u128(2);
+        let sandbox = sandbox(folder);
         let engine = Engine::new(Parts {
             store: store.clone(),
             agents: Agents::new(egress.clone()),
-            sandbox: sandbox(folder),
+            sandbox: sandbox.clone(),
             policy: PluginPolicy {
                 uploads: data_dir.join("uploads"),
                 folder: Some(plugins()),
@@ -114,10 +117,10 @@ impl Server {
             armilla_api::serve(listener, state, until).await.unwrap();
         });
         let (client, token) = (reqwest::Client::new(), token(&auth));
-        let server = Self { data_dir, cluster, store, engine, client, url, token, stop, serving };
-        let endpoint = format!("http://{}", agent::serve().await);
+        let agent = format!("http://{}", agent::serve().await);
+        let server = Self { data_dir, cluster, store, engine, sandbox, agent, client, url, token, stop, serving };
         server.grant_the_clock().await;
-        server.post("/agents", &json!({ "id": AGENT_ID, "protocol": "openai", "endpoint": endpoint })).await;
+        server.post("/agents", &json!({ "id": AGENT_ID, "protocol": "openai", "endpoint": &server.agent })).await;
         server
     }
 
@@ -128,6 +131,16 @@ impl Server {
     /// The process that all of Postgres descends from.
     pub(crate) fn postmaster(&self) -> u32 {
         self.cluster.pid().unwrap()
+    }
+
+    /// What its tools run in.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        self.sandbox.clone()
+    }
+
+    /// Where its agent is.
+    pub(crate) fn agent(&self) -> &str {
+        &self.agent
     }
 
     async fn grant_the_clock(&self) {
@@ -201,7 +214,7 @@ fn sandbox(folder: &Path) -> Sandbox {
 }
 
 /// The shipped plugins, which `make plugins` builds.
-fn plugins() -> PathBuf {
+pub(crate) fn plugins() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
     assert!(folder.join("text.wasm").is_file(), "no plugins: build them with `make plugins`");
     folder
