@@ -118,20 +118,13 @@ impl Store {
     pub async fn claim_runs(&self, lease: Lease, limit: u32) -> Result<Vec<LeasedRun>, StoreError> {
         let claimed = sqlx::query_as!(
             Leased,
-            r#"with recursive spaces as (
-                (select workspace_id from runs where due_at is not null order by workspace_id limit 1)
-                union all
-                select (select r.workspace_id from runs r where r.due_at is not null and r.workspace_id > s.workspace_id
-                    order by r.workspace_id limit 1)
-                from spaces s where s.workspace_id is not null
-            ), due as (
-                select d.id, d.n from spaces s cross join lateral (
+            r#"with due as (
+                select d.id, d.n from workspaces_with_due_runs s cross join lateral (
                     select o.id, row_number() over (order by o.due_at) as n from (
                         select r.id, r.due_at from runs r
                         where r.workspace_id = s.workspace_id and r.due_at <= now() order by r.due_at limit $3
                     ) o
                 ) d
-                where s.workspace_id is not null
                 union all
                 select told.id, row_number() over (partition by told.workspace_id) as n from (
                     select distinct r.id, r.workspace_id from run_inbox i join runs r on r.id = i.run_id
@@ -164,14 +157,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn next_due_within(&self, within: Duration) -> Result<Option<Duration>, StoreError> {
         let next = sqlx::query_scalar!(
-            r#"with recursive spaces as (
-                (select workspace_id from runs where due_at is not null order by workspace_id limit 1)
-                union all
-                select (select r.workspace_id from runs r where r.due_at is not null and r.workspace_id > s.workspace_id
-                    order by r.workspace_id limit 1)
-                from spaces s where s.workspace_id is not null
-            )
-            select extract(epoch from min(next.due_at) - now())::float8 from spaces s cross join lateral (
+            r#"select extract(epoch from min(next.due_at) - now())::float8 from workspaces_with_due_runs s cross join lateral (
                 select r.due_at from runs r
                 where r.workspace_id = s.workspace_id and r.due_at > now() and r.due_at <= now() + make_interval(secs => $1)
                 order by r.due_at limit 1

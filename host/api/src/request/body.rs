@@ -248,8 +248,14 @@ fn schema_faults<T: ToSchema>(body: &Value) -> Vec<Fault> {
     for error in validator.iter_errors(body).take(FAULTS_MAX) {
         add_faults(&error, &mut faults);
     }
+    faults.truncate(FAULTS_MAX);
     faults
 }
+
+/// In bytes: a name that is longer is not sent back.
+const FIELD_NAME_BYTES_MAX: usize = 100;
+const UNKNOWN_FIELD: &str = "there is no such field here";
+const UNKNOWN_LONG_FIELD: &str = "there is a field whose name is longer than any that is known here";
 
 /// Of a value that may be one thing or another (mostly: an object or null) and is neither, what is wrong with it as the one that it looks like.
 fn add_faults(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
@@ -263,8 +269,23 @@ fn add_faults(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
         }
     }
     let code = format!("body.{}", snake(error.kind().keyword()));
-    // Masked: a fault names the place, and does not send a megabyte of it back.
-    faults.push(Fault::new(error.instance_path().as_str(), code, error.masked().to_string()));
+    let place = error.instance_path().as_str();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let short = |name: &&String| name.len() <= FIELD_NAME_BYTES_MAX;
+            let named = unexpected.iter().filter(short).take(FAULTS_MAX);
+            faults.extend(named.map(|name| Fault::new(pointer(place, name), &code, UNKNOWN_FIELD)));
+            if unexpected.iter().any(|name| !short(&name)) {
+                faults.push(Fault::new(place, code, UNKNOWN_LONG_FIELD));
+            }
+        }
+        ValidationErrorKind::Enum { options } => {
+            let known: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
+            faults.push(Fault::new(place, code, format!("the value is none of {}", known.join(", "))));
+        }
+        // Masked: a fault names the place, and does not send a megabyte of it back.
+        _ => faults.push(Fault::new(place, code, error.masked().to_string())),
+    }
 }
 
 /// `additionalProperties` as our codes spell words.

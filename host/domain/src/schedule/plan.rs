@@ -9,6 +9,7 @@ use crate::id::ScheduleId;
 
 /// Why an occurrence is skipped.
 const GOES_ON: &str = "another run of the schedule went on";
+const EARLIER_DUE: &str = "an earlier occurrence was due as well, and started the one run that may go on";
 const LATER_DUE: &str = "a later occurrence was due as well, and would have ended its run at once";
 const QUEUE_FULL: &str = "as many occurrences waited as may";
 
@@ -95,7 +96,8 @@ fn decide(due: &Due<'_>, instants: &[DateTime<Utc>]) -> Vec<Decided> {
             Overlap::CancelOther if Some(*instant) == last => (Outcome::Starting, None),
             Overlap::CancelOther => (Outcome::Skipped, Some(LATER_DUE)),
             Overlap::Skip | Overlap::Queue if !goes_on && queued == 0 => (Outcome::Starting, None),
-            Overlap::Skip => (Outcome::Skipped, Some(GOES_ON)),
+            Overlap::Skip if due.goes_on || due.queued > 0 => (Outcome::Skipped, Some(GOES_ON)),
+            Overlap::Skip => (Outcome::Skipped, Some(EARLIER_DUE)),
             Overlap::Queue if queued >= QUEUED_MAX => (Outcome::Skipped, Some(QUEUE_FULL)),
             Overlap::Queue => (Outcome::Queued, None),
         };

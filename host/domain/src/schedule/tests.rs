@@ -206,6 +206,18 @@ fn overlap_decides_about_what_comes_while_a_run_goes_on() {
 }
 
 #[test]
+fn what_is_skipped_says_which_run_stands_in_its_way() {
+    let cadence = minutely();
+    let why = |goes_on| -> Vec<bool> {
+        let due = due(&cadence, Overlap::Skip, "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z");
+        let plan = plan(&Due { catch_up: Duration::from_secs(600), goes_on, ..due });
+        plan.decided.iter().filter_map(|one| Some(one.why?.contains("an earlier occurrence"))).collect()
+    };
+    assert_eq!(why(false), [true], "the one before it, which was due as well");
+    assert_eq!(why(true), [false; 2], "one from before");
+}
+
+#[test]
 fn jitter_puts_off_by_less_than_itself_and_alike_on_every_host() {
     let (id, jitter) = (ScheduleId::from_parts(1, [1; 10]), Duration::from_secs(30));
     let delays: Vec<Duration> =

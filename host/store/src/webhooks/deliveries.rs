@@ -140,10 +140,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"select d.id, d.webhook_id, d.event_id, d.event_type, d.status, d.reason, d.attempts, d.due_at, d.created_at, d.ended_at,
+            r#"select d.id, d.webhook_id, d.event_id, d.event_type, d.status, d.reason, d.attempts, d.created_at, d.ended_at,
+                -- What is due while its webhook is paused is tried afterwards.
+                case when d.due_at is not null then greatest(d.due_at, w.paused_until) end as due_at,
                 d.claimed_by is not null and d.status = 'pending' and d.due_at > now() as "in_flight!",
                 a.status as "last_status?", a.error as "last_error?", a.error_detail as "last_error_detail?"
             from webhook_deliveries d
+                left join webhooks w on w.id = d.webhook_id
                 left join webhook_attempts a on a.delivery_id = d.id and a.number = d.attempts
             where d.workspace_id = $1 and ($2::uuid is null or d.id = $2) and ($3::uuid is null or d.webhook_id = $3)
                 and ($4::text is null or d.status = $4) and ($5::text is null or d.event_type = $5)

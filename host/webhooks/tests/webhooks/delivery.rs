@@ -116,7 +116,8 @@ async fn an_answer_that_asks_for_a_later_try_gets_it_and_the_whole_endpoint_rest
     assert!((paused - attempt.at).num_seconds() >= 119);
 
     bench.runs_start(3).await;
-    bench.deliveries_that(webhook, 4, |_| true).await;
+    let all = bench.deliveries_that(webhook, 4, |_| true).await;
+    assert!(all.iter().all(|each| each.next_attempt_at.unwrap() >= paused), "{paused}: {all:?}");
     // Longer than the host waits between two looks.
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(sink.received().len(), 1, "what came after waits too");

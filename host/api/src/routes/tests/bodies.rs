@@ -53,7 +53,7 @@ async fn every_fault_of_a_body_comes_at_once_with_its_pointer() {
         .iter()
         .map(|fault| (fault["pointer"].as_str().unwrap(), fault["code"].as_str().unwrap()))
         .collect();
-    let expected = [("/name", "body.max_length"), ("/count", "body.type"), ("", "body.additional_properties")];
+    let expected = [("/name", "body.max_length"), ("/count", "body.type"), ("/nmae", "body.additional_properties")];
     assert_eq!(faults, HashSet::from(expected), "{problem}");
     assert!(!problem.to_string().contains("hunter2"), "a value is not sent back");
 

@@ -54,8 +54,8 @@ async fn every_bad_input_is_refused_by_its_code_and_stores_nothing() {
         (json!({ "timeoutSeconds": 31 }), "/timeoutSeconds", "webhook.timeout"),
         (json!({ "retrySeconds": [0] }), "/retrySeconds/0", "webhook.retry"),
         (json!({ "retrySeconds": vec![1; 20] }), "/retrySeconds", "webhook.retry"),
-        (json!({ "colour": "red" }), "", "body.additional_properties"),
-        (json!({ "id": "wh_0196f0c45e7a7c3f8d1b2a3c4d5e6f70" }), "", "body.additional_properties"),
+        (json!({ "colour": "red" }), "/colour", "body.additional_properties"),
+        (json!({ "id": "wh_0196f0c45e7a7c3f8d1b2a3c4d5e6f70" }), "/id", "body.additional_properties"),
     ];
     for (fields, pointer, code) in cases {
         let body = with(json!({ "url": "https://example.com/in", "events": ["*"] }), fields);
