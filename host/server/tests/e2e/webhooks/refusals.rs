@@ -96,7 +96,7 @@ async fn all_faults_of_a_webhook_come_at_once() {
     found.sort_unstable();
     assert_eq!(
         found,
-        ["", "/concurrency", "/events/1", "/filter", "/retrySeconds", "/secret", "/timeoutSeconds", "/url"]
+        ["/colour", "/concurrency", "/events/1", "/filter", "/retrySeconds", "/secret", "/timeoutSeconds", "/url"]
     );
 }
 
