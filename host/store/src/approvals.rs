@@ -110,7 +110,7 @@ impl Store {
             before.map(ApprovalId::uuid),
             i64::from(limit),
         );
-        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(ApprovalRow::from).collect())
+        Ok(self.page(rows).await?.into_iter().map(ApprovalRow::from).collect())
     }
 
     /// An approval of a workspace.

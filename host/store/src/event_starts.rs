@@ -209,7 +209,7 @@ impl Store {
             before.map(EventId::uuid),
             i64::from(limit),
         );
-        let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| EventStartedRow {
+        let rows = self.page(rows).await?.into_iter().map(|row| EventStartedRow {
             event: EventId::from_uuid(row.event_id),
             event_type: row.event_type,
             outcome: row.outcome,

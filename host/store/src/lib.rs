@@ -24,6 +24,7 @@ mod kept;
 mod kv;
 mod leases;
 mod line;
+mod lists;
 mod plugins;
 mod prompts;
 mod retention;

@@ -41,9 +41,8 @@ impl Store {
             id.uuid(),
             before,
             i64::from(limit),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let rows = self.page(rows).await?;
         let occurrences = rows.into_iter().map(|row| OccurrenceRow {
             instant: row.instant,
             brought_by: row.brought_by,

@@ -162,9 +162,8 @@ impl Store {
             filter.until,
             before.map(DeliveryId::uuid),
             i64::from(limit),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let rows = self.page(rows).await?;
         let deliveries = rows.into_iter().map(|row| DeliveryRow {
             id: DeliveryId::from_uuid(row.id),
             webhook: WebhookId::from_uuid(row.webhook_id),

@@ -125,7 +125,7 @@ impl Store {
             webhook.uuid(),
             i64::from(limit),
         );
-        Ok(events.fetch_all(&self.pool).await?.into_iter().map(EventRow::from).collect())
+        Ok(self.page(events).await?.into_iter().map(EventRow::from).collect())
     }
 
     /// Makes deliveries of events that were passed over, where their webhook is enabled. Says how many.
