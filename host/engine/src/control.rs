@@ -141,7 +141,9 @@ impl Engine {
                 && self.host.store.has_ended(workspace, parent).await? == Some(true)
             {
                 // Alone it would be cancelled at once: nobody waits for it.
-                let why = format!("the run `{parent}`, which started it, has ended; retry that one");
+                let why = format!(
+                    "the run `{parent}`, which started it, has ended; retry that one where it ended badly, or fork this one"
+                );
                 return Err(does_not_apply(&row, "retried", Some(why)));
             }
             let (retry, children) = self.plan_retry(workspace, &row, target, vars, &command.by).await?;

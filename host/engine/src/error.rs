@@ -96,7 +96,7 @@ pub enum CommandError {
     #[error("this idempotency key was used for another request, which started the run `{0}`")]
     KeyReused(RunId),
     /// So many runs of the workflow go on already, and it says that no more may.
-    #[error("{max} runs of the workflow `{workflow}` with the same key go on already")]
+    #[error("as many runs of the workflow `{workflow}` go on already as may at once: {max}")]
     TooManyRuns {
         /// The workflow.
         workflow: WorkflowId,

@@ -59,7 +59,10 @@ pub(super) fn types_of(names: &str) -> Result<Vec<EventType>, Problem> {
     let parsed = names.split(',').map(|name| EventType::parse(name.trim()).ok_or(name.trim()));
     parsed.collect::<Result<_, _>>().map_err(|name| {
         let name: String = name.chars().take(64).collect();
-        Problem::new(Code::QueryInvalid, format!("`type` names `{name}`, and there are no such events."))
+        Problem::new(
+            Code::QueryInvalid,
+            format!("`type` names `{name}`, and there are no such events; `GET /event-types` lists them."),
+        )
     })
 }
 

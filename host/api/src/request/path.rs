@@ -109,8 +109,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 /// What is wrong with a query, for whoever wrote it: the parameter is named, and that it was deserialised is nobody's concern.
 fn why_unusable(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    if let Some(name) = text.strip_prefix("duplicate field ") {
+        return format!("{name} stands there twice; where it takes several values, commas separate them.");
+    }
     match text.split_once(": ") {
-        Some((name, why)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => format!("`{name}`: {why}."),
+        Some((name, why)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            // As the standard library puts it.
+            let why = if why.starts_with("invalid digit") { "this is no whole number, from 0 on" } else { why };
+            format!("`{name}`: {why}.")
+        }
         _ => format!("The query cannot be read: {text}."),
     }
 }
@@ -136,10 +143,11 @@ mod tests {
 
     #[test]
     fn a_parameter_that_cannot_be_used_is_named_with_why() {
-        assert_eq!(read("limit=x").unwrap_err(), "`limit`: invalid digit found in string.");
+        assert_eq!(read("limit=x").unwrap_err(), "`limit`: this is no whole number, from 0 on.");
         let instant = "`since`: expected an instant such as `2026-01-31T09:30:00Z`.";
         assert_eq!(read("since=yesterday").unwrap_err(), instant);
-        assert_eq!(read("limit=1&limit=2").unwrap_err(), "The query cannot be read: duplicate field `limit`.");
+        let twice = "`limit` stands there twice; where it takes several values, commas separate them.";
+        assert_eq!(read("limit=1&limit=2").unwrap_err(), twice);
         assert_eq!(read("limit=7").unwrap().limit, Some(7));
     }
 

@@ -70,7 +70,10 @@ fn event_type_of(name: &str) -> Result<String, Problem> {
     let known = known.or((name == TEST_EVENT).then_some(TEST_EVENT));
     known.map(str::to_owned).ok_or_else(|| {
         let name: String = name.chars().take(64).collect();
-        Problem::new(Code::QueryInvalid, format!("`eventType` names `{name}`, and there are no such events."))
+        Problem::new(
+            Code::QueryInvalid,
+            format!("`eventType` names `{name}`, and there are no such events; `GET /event-types` lists them."),
+        )
     })
 }
 

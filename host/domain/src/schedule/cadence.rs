@@ -52,16 +52,21 @@ pub enum CronFault {
         /// Why, as the parser says it.
         why: String,
     },
+    /// It is no name of a cadence.
+    #[error("this is none of `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly` and `@annually`")]
+    Alias,
     /// It cannot be read for what no single field says.
     #[error("this cannot be read: {0}")]
     Malformed(String),
 }
 
 /// What of a text the parser means, which does not say: the first field that it cannot read beside others that say nothing.
-fn fault_of(text: &str, parser: &CronParser, why: String) -> CronFault {
+fn fault_of(text: &str, parser: &CronParser, why: &str) -> CronFault {
+    // The sentence that it goes into has a full stop of its own.
+    let why = why.trim_end_matches('.');
     let fields: Vec<&str> = text.split_whitespace().collect();
     let names = match fields.len() {
-        1 if text.trim_start().starts_with('@') => return CronFault::Malformed(why),
+        1 if text.trim_start().starts_with('@') => return CronFault::Alias,
         5 => &CRON_FIELDS[1..],
         6 => &CRON_FIELDS[..],
         count => return CronFault::Fields(count),
@@ -69,10 +74,10 @@ fn fault_of(text: &str, parser: &CronParser, why: String) -> CronFault {
     let unread = names.iter().zip(&fields).enumerate().find_map(|(index, (name, field))| {
         let mut alone = vec!["*"; fields.len()];
         alone[index] = field;
-        let why = parser.parse(&alone.join(" ")).err()?.to_string();
+        let why = parser.parse(&alone.join(" ")).err()?.to_string().trim_end_matches('.').to_owned();
         Some(CronFault::Field { name, text: (*field).to_owned(), why })
     });
-    unread.unwrap_or(CronFault::Malformed(why))
+    unread.unwrap_or_else(|| CronFault::Malformed(why.to_owned()))
 }
 
 /// Which instants a schedule means.
@@ -108,7 +113,7 @@ impl Cadence {
             return Err(CronFault::TooLong);
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-        let cron = parser.parse(text).map_err(|error| fault_of(text, &parser, error.to_string()))?;
+        let cron = parser.parse(text).map_err(|error| fault_of(text, &parser, &error.to_string()))?;
         Ok(Self::Cron { cron: Box::new(cron), zone })
     }
 

@@ -132,7 +132,7 @@ fn a_cron_text_is_refused_with_the_field_that_cannot_be_read() {
             "a cron text has five fields (minute, hour, day of month, month, day of week), or six with seconds",
         ),
         ("", "a cron text has five fields"),
-        ("@often", "this cannot be read: "),
+        ("@often", "this is none of `@hourly`, "),
     ] {
         assert!(why(text).starts_with(begins), "{text}: {}", why(text));
     }

@@ -129,7 +129,7 @@ impl Engine {
         let Backfill { from, to, at_once, dry_run } = wanted_of;
         let mut faults = Vec::new();
         if from >= to {
-            faults.push(Fault::new("/from", "schedule.range", "`from` is before `to`"));
+            faults.push(Fault::new("/from", "schedule.range", "`from` is not before `to`"));
         }
         if to > self.host.store.now().await? {
             faults.push(Fault::new("/to", "schedule.range", "`to` is not past"));

@@ -35,7 +35,11 @@ impl Store {
             return Ok(Again::Disabled);
         }
         let sent = sqlx::query!(
-            "update webhook_deliveries set status = 'pending', reason = null, tries = 0, due_at = now(), ended_at = null, claimed_by = null
+            // Before all others that are due: it was asked for.
+            "update webhook_deliveries d set status = 'pending', reason = null, tries = 0, ended_at = null, claimed_by = null,
+                due_at = least(now(), (
+                    select min(o.due_at) from webhook_deliveries o where o.webhook_id = d.webhook_id and o.status = 'pending'
+                ) - interval '1 millisecond')
             where id = $1 and not (claimed_by is not null and status = 'pending' and due_at > now())",
             id.uuid(),
         )
@@ -129,9 +133,13 @@ async fn lock_enabled(
     Ok(enabled.fetch_optional(connection).await?)
 }
 
-/// Somebody wants it sent now, so no pause holds it back.
+/// Somebody wants it sent now, so no pause holds it back; the others wait for what the endpoint says to it.
 async fn look_now(connection: &mut PgConnection, id: WebhookId) -> Result<(), StoreError> {
-    sqlx::query!("update webhooks set due_at = now(), paused_until = null where id = $1", id.uuid())
+    sqlx::query!(
+        "update webhooks set due_at = now(), share = case when paused_until > now() then 1 else share end, paused_until = null
+        where id = $1",
+        id.uuid()
+    )
         .execute(connection)
         .await?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use armilla_domain::event::EventType;
 use armilla_domain::source::Clock;
-use armilla_testkit::sink::WebhookSink;
+use armilla_testkit::sink::{Reply, WebhookSink};
 use armilla_webhooks::{Recover, Resent, WebhookError};
 use chrono::TimeDelta;
 
@@ -27,6 +27,32 @@ async fn a_delivery_is_sent_again_with_its_id_and_bytes_however_it_ended() {
     assert!(
         came.iter().all(|each| each.body == came[0].body && each.header("webhook-id") == came[0].header("webhook-id"))
     );
+}
+
+#[tokio::test]
+async fn what_is_sent_again_goes_alone_while_its_webhook_is_paused() {
+    let (bench, sink) = (Bench::start().await, WebhookSink::start().await);
+    let busy = || Reply::from(429).header("retry-after", "120");
+    sink.replies(busy());
+    let webhook = bench.webhook(&sink).await;
+    bench.runs_start(1).await;
+    bench.put_off(webhook, 1, 1).await;
+    bench.runs_start(5).await;
+    let newest = bench.deliveries_that(webhook, 6, |_| true).await.remove(0);
+
+    sink.replies(busy());
+    bench.webhooks.resend(WORKSPACE, newest.id, "ada").await.unwrap();
+    let came = sink.wait_for(2).await;
+    assert_eq!(came[1].header("webhook-id"), newest.event.to_string());
+    bench.deliveries_that(webhook, 6, |delivery| !delivery.in_flight).await;
+    assert_eq!(sink.received().len(), 2, "the others wait as they were told");
+
+    bench.webhooks.resend(WORKSPACE, newest.id, "ada").await.unwrap();
+    // It arrives, and so the others go as well, but for the one that was told its time.
+    sink.wait_for(3).await;
+    bench.deliveries_that(webhook, 6, |delivery| delivery.status == "succeeded" || delivery.attempts == 1).await;
+    bench.time_passes().await;
+    bench.ended(webhook, 6, "succeeded").await;
 }
 
 #[tokio::test]
