@@ -122,6 +122,11 @@ fn read_input(fields: Fields<'_>, templates: &Templates, findings: &mut Findings
     let mut input = Vec::new();
     for (name, expression) in object {
         let place = pointer(&place, name);
+        if ["input", "run"].contains(&name.as_str()) {
+            let detail =
+                format!("`{name}` means something else in expressions; they read this field as `input.{name}`");
+            findings.warn(place.clone(), "definition.shadowed_name", detail);
+        }
         match expression.as_str() {
             None => findings.fault(place, "definition.type", "an input is an expression, written as text"),
             Some(source) => {
@@ -175,6 +180,18 @@ mod tests {
         let input = on_event.judge(&templates, failed("run_1")).unwrap();
         assert_eq!(input, Some(json!({ "run": "run_1", "kind": "run.failed" })));
         assert_eq!(on_event.judge(&templates, failed("run_2")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_field_that_expressions_take_for_something_else_is_warned_of() {
+        let on_event = json!({ "event": "run.failed", "input": { "run": "event.id", "input": "1", "why": "2" } });
+        let definition = json!({ "onEvent": on_event, "steps": [{ "type": "return", "id": "done" }] });
+        let warnings = check(&definition, &Known::default(), &Templates::new()).unwrap().warnings;
+        let mut places: Vec<&str> = warnings.iter().map(|warning| warning.pointer.as_str()).collect();
+        places.sort_unstable();
+        assert_eq!(places, ["/onEvent/input/input", "/onEvent/input/run"]);
+        let of_run = warnings.iter().find(|warning| warning.pointer.ends_with("run")).unwrap();
+        assert!(of_run.detail.contains("`input.run`"), "{of_run}");
     }
 
     #[test]
