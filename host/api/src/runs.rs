@@ -162,7 +162,7 @@ pub struct RunResponse {
     pub run: RunBody,
 }
 
-/// A page of runs, newest first.
+/// A page of runs, newest first; one that another run started stands beside that one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunsResponse {

@@ -141,9 +141,10 @@ impl Store {
                 and ($3::bigint is null or (transaction, id) < ($3, $4::uuid))
                 and ($6::timestamptz is null or (at >= $6 and id >= first_run_id($6 - interval '1 hour')))
                 and ($7::timestamptz is null or (at < $7 and id < first_run_id($7 + interval '1 hour')))
-                -- None that was written so late is passed by on the way there.
+                -- None that was written so late is passed by on the way there: by the database's clock, for ids are of the hosts' own.
                 and ($7::timestamptz is null or transaction <= coalesce((
-                    select last.transaction from events last where last.id >= first_run_id($7 + interval '1 hour') order by last.id limit 1
+                    select last.transaction from events last where last.id >= first_run_id($7 + interval '1 hour') and last.at >= $7
+                    order by last.id limit 1
                 ), 9223372036854775807))
             order by transaction desc, id desc limit $5",
             workspace.uuid(),

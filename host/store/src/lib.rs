@@ -59,6 +59,7 @@ use kept::{KEPT_CONNECTIONS_MAX, Kept};
 pub use kv::{KV_KEYS_PER_NAMESPACE_MAX, KvChange, KvRow};
 pub use leases::{CLAIMS_WITHOUT_PROGRESS_MAX, Lease, LeasedRun};
 pub use line::Line;
+pub use lists::RunFilter;
 pub use plugins::{AddedVersion, GrantRow, LoadRow, NewPluginVersion, PluginRow, PluginVersionRow};
 pub use prompts::{
     AgentForCall, ConfigPrompt, LabelMove, MadePromptVersion, MovedLabel, NO_VERSION, NewPromptOverride,
@@ -67,7 +68,7 @@ pub use prompts::{
     PromptTemplateChange, PromptTemplateRow, PromptVersionRow, RevisedPromptTemplate, TemplatePartRow,
 };
 pub use retention::IDEMPOTENCY_HOURS;
-pub use runs::{Idempotency, NewRun, PlaceInLine, RunFilter, RunRow, Started};
+pub use runs::{Idempotency, NewRun, PlaceInLine, RunRow, Started};
 pub use schedules::{
     DueRow, NewOccurrence, OccurrenceRow, SCHEDULES_PER_WORKSPACE_MAX, ScheduleChange, ScheduleRow, StartingRow,
     TimingColumns, Turn,

@@ -2,7 +2,7 @@
 
 use armilla_domain::id::{RunId, WorkflowId, WorkspaceId};
 use armilla_domain::run::{ChildOf, RunStatus};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::events::{EventColumns, NewEvent};
@@ -122,49 +122,23 @@ pub struct RunRow {
     pub forked_from: Option<RunId>,
 }
 
-/// Which runs of a workspace are meant.
-#[derive(Debug, Clone, Default)]
-pub struct RunFilter {
-    /// Those of this workflow.
-    pub workflow: Option<WorkflowId>,
-    /// Those of these statuses; of any where empty.
-    pub statuses: Vec<RunStatus>,
-    /// Those that ended with this code.
-    pub error_code: Option<String>,
-    /// Those that were asked for then or later.
-    pub created_from: Option<DateTime<Utc>>,
-    /// Those that were asked for before then.
-    pub created_before: Option<DateTime<Utc>>,
-    /// Those that this one started.
-    pub parent: Option<RunId>,
-}
-
-/// How far a run's id and the time of its creation are apart: hosts and the database have clocks of their own. Ids of children, and of runs that were
-/// late to start, may be older than that, and are never younger.
-const ABOUT: TimeDelta = TimeDelta::hours(1);
-
-/// The smallest id of an instant.
-fn first_id(instant: DateTime<Utc>) -> Uuid {
-    RunId::from_parts(instant.timestamp_millis().max(0).unsigned_abs(), [0; 10]).uuid()
-}
-
 /// A run's columns as the database has them.
-struct Stored {
-    id: Uuid,
-    workflow_id: Uuid,
-    workflow_version: i32,
-    status: String,
-    created_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
-    vars: Option<String>,
-    output: Option<String>,
-    error: Option<String>,
-    usage: Option<String>,
-    first_version: i32,
-    journal_len: i32,
-    parent_run: Option<Uuid>,
-    forked_from: Option<Uuid>,
+pub(crate) struct Stored {
+    pub(crate) id: Uuid,
+    pub(crate) workflow_id: Uuid,
+    pub(crate) workflow_version: i32,
+    pub(crate) status: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) vars: Option<String>,
+    pub(crate) output: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) usage: Option<String>,
+    pub(crate) first_version: i32,
+    pub(crate) journal_len: i32,
+    pub(crate) parent_run: Option<Uuid>,
+    pub(crate) forked_from: Option<Uuid>,
 }
 
 impl TryFrom<Stored> for RunRow {
@@ -273,83 +247,6 @@ impl Store {
             workspace.uuid(),
         );
         Ok(ended.fetch_optional(&self.pool).await?)
-    }
-
-    /// Runs of a workspace, newest first, from before `before` on, without what they answered but with why they failed.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn runs(
-        &self,
-        workspace: WorkspaceId,
-        filter: &RunFilter,
-        before: Option<RunId>,
-        limit: u32,
-    ) -> Result<Vec<RunRow>, StoreError> {
-        let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
-        let (workflow, parent) = (filter.workflow.map(WorkflowId::uuid), filter.parent.map(RunId::uuid));
-        let (before, limit) = (before.map(RunId::uuid), i64::from(limit));
-        let from = filter.created_from.map(|from| first_id(from - ABOUT));
-        let until = filter.created_before.map(|until| first_id(until + ABOUT));
-        let all = |of: fn(RunStatus) -> bool| !filter.statuses.is_empty() && filter.statuses.iter().all(|s| of(*s));
-        // Which index fits follows from what is asked for, and is said so that the planner knows.
-        macro_rules! runs_that {
-            ($are:literal, $from:expr, $before:expr, $limit:expr) => {
-                self.page(sqlx::query_as!(
-                    Stored,
-                    r#"select r.id, r.workflow_id, r.workflow_version, r.status, r.created_at, r.started_at, r.finished_at,
-                        r.first_version, r.journal_len, r.parent_run, r.forked_from,
-                        null::text as vars, null::text as output, e.error as "error?", e.usage as "usage?"
-                    from runs r left join run_results e on e.run_id = r.id
-                    where r.workspace_id = $1 and ($2::uuid is null or r.workflow_id = $2) and ($3::uuid is null or r.id < $3)
-                        and (cardinality($5::text[]) = 0 or r.status = any($5)) and ($6::text is null or r.error_code = $6)
-                        and ($7::timestamptz is null or r.created_at >= $7) and ($8::timestamptz is null or r.created_at < $8)
-                        and ($10::uuid is null or r.id >= $10) and ($11::uuid is null or r.id < $11)
-                        and ($9::uuid is null or r.parent_run = $9) and "#
-                        + $are
-                        + " order by r.id desc limit $4",
-                    workspace.uuid(),
-                    workflow,
-                    $before,
-                    $limit,
-                    &statuses as &[&str],
-                    filter.error_code.as_deref(),
-                    filter.created_from,
-                    filter.created_before,
-                    parent,
-                    $from,
-                    until,
-                ))
-                .await?
-            };
-        }
-        let ended_badly = |status: RunStatus| status.is_final() && status != RunStatus::Success;
-        let mut stored = if parent.is_some() {
-            runs_that!("r.parent_run is not null and r.parent_run = $9", from, before, limit)
-        } else if all(|status| !status.is_final()) {
-            runs_that!("coalesce(r.finished_at, 'infinity') = 'infinity'", from, before, limit)
-        } else if all(ended_badly) || filter.error_code.is_some() {
-            runs_that!("r.finished_at is not null and r.status <> 'success'", from, before, limit)
-        } else {
-            runs_that!("true", from, before, limit)
-        };
-        let missing = limit - stored.len() as i64;
-        if let Some(from) = from.filter(|_| missing > 0) {
-            // Those whose ids are older than they themselves: they come last.
-            let before = before.map_or(from, |before| before.min(from));
-            stored.extend(runs_that!(
-                "r.id = any(array(
-                    select late.id from runs late
-                    where late.created_at >= $7 and late.created_at < coalesce($8, 'infinity')
-                        -- Not to be looked for by their ids: there are many so old.
-                        and (late.id < first_run_id($7 - interval '1 hour')) is true
-                ))",
-                None::<Uuid>,
-                Some(before),
-                missing
-            ));
-        }
-        stored.into_iter().map(RunRow::try_from).collect()
     }
 
     /// How many entries a run's journal has, and whether it has ended; `None` where there is no such run.

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
-
 use armilla_domain::event::EventType;
 use armilla_domain::id::{DeliveryId, EventId, RunId, WorkflowId, WorkspaceId};
 use armilla_domain::run::RunStatus;
@@ -64,12 +62,10 @@ impl Filled {
 
     /// How many rows of all tables that hold what is filled Postgres has read so far. Who asks has read none.
     async fn read_so_far(&mut self) -> i64 {
-        let others = "select count(*) from pg_stat_activity
+        // What a connection has read is told when it ends; this waits for those that are about to.
+        let ended = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
-        // What a connection has read is told when it ends.
-        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut self.connection).await.unwrap() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        sqlx::query(ended).execute(&mut self.connection).await.unwrap();
         let read = "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint from pg_stat_user_tables
             where relname ~ '^(runs|events|webhook_deliveries)'";
         sqlx::query_scalar(read).fetch_one(&mut self.connection).await.unwrap()

@@ -165,8 +165,8 @@ pub(crate) async fn signal_run(
 
 /// Do one thing to many runs
 ///
-/// To at most 500 of them, newest first: `more` says whether there may be others, for the same command again. The answer does
-/// not wait for their ends.
+/// To at most 500 of them, newest first: `more` says whether there may be others, for the same command with `before` as `next` says. The
+/// answer does not wait for their ends.
 #[utoipa::path(post, path = "/runs/bulk", operation_id = "bulkRuns", tag = "runs",
     request_body(content = BulkRuns, example = json!({
         "action": "retry", "version": "newest",

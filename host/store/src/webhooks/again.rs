@@ -135,12 +135,11 @@ async fn lock_enabled(
 
 /// Somebody wants it sent now, so no pause holds it back; the others wait for what the endpoint says to it.
 async fn look_now(connection: &mut PgConnection, id: WebhookId) -> Result<(), StoreError> {
-    sqlx::query!(
+    let looked_at = sqlx::query!(
         "update webhooks set due_at = now(), share = case when paused_until > now() then 1 else share end, paused_until = null
         where id = $1",
         id.uuid()
-    )
-        .execute(connection)
-        .await?;
+    );
+    looked_at.execute(connection).await?;
     Ok(())
 }
